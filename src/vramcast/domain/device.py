@@ -1,0 +1,65 @@
+"""The machines: one device, and how several are laid out."""
+
+from dataclasses import dataclass, field
+from math import prod
+
+from vramcast.domain.exactness import Exactness
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """
+    One accelerator.
+
+    Attributes:
+        memory: bytes as sold; usable: bytes that a process can hold, context included.
+        context: bytes of the process before the first tensor (driver context, kernels, library handles).
+        capability: compute capability such as (8, 9); None for AMD and for a free-form device.
+        multiprocessors: streaming multiprocessors (compute units on AMD), None if not known.
+        bandwidth: memory bytes per second; link: bytes per second to a neighbour, both directions together.
+        flops: dense FLOP/s by number format, without sparsity.
+    """
+
+    name: str
+    label: str
+    vendor: str
+    memory: int
+    usable: int
+    usable_exactness: Exactness
+    context: int
+    context_exactness: Exactness
+    capability: tuple[int, int] | None = None
+    multiprocessors: int | None = None
+    bandwidth: int | None = None
+    link: int | None = None
+    flops: tuple[tuple[str, float], ...] = ()
+    source: str = ""
+    checked: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mesh:
+    """How ranks are laid out: replicas, shards (with the ZeRO stage), tensor, sequence, pipeline, context, expert parallel."""
+
+    dp_replicate: int = 1
+    dp_shard: int = 1
+    zero_stage: int = 0
+    tp: int = 1
+    sp: bool = False
+    pp: int = 1
+    cp: int = 1
+    ep: int = 1
+
+    @property
+    def size(self) -> int:
+        """Ranks in the mesh; expert parallelism reuses the data-parallel ranks."""
+        return prod((self.dp_replicate, self.dp_shard, self.tp, self.pp, self.cp))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Equal devices and the mesh laid over them."""
+
+    device: Device
+    count: int = 1
+    mesh: Mesh = field(default_factory=Mesh)

@@ -1,0 +1,344 @@
+"""
+What a block is made of: a mixer, a feed-forward part and norms, each able to list its weights.
+
+Letters: D hidden, N heads, K KV heads, H head dim, F ffn width, E experts.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vramcast.domain.weights import Weight, WeightKind, linear
+
+
+class NormKind(StrEnum):
+    """RMS norm (scale only) or layer norm (scale, and a bias where the model has one)."""
+
+    RMS = "rms"
+    LAYER = "layer"
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """A normalisation over `width` features; `affine=False` has no parameters (OLMo 1)."""
+
+    kind: NormKind
+    width: int
+    bias: bool = False
+    affine: bool = True
+
+    @property
+    def weights(self) -> tuple[Weight, ...]:
+        """Scale and bias, each of `width` elements."""
+        if not self.affine:
+            return ()
+        scale = Weight("norm", (self.width,), WeightKind.NORM)
+        return (scale, Weight("norm.bias", (self.width,), WeightKind.NORM)) if self.bias else (scale,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attention:
+    """
+    Multi-head, grouped-query (K < N) or multi-query (K = 1) attention.
+
+    `window` tokens are kept by a sliding-window (or chunked) layer, all of them if None.
+    `qk_norms` are the norms on query and key, if any. `fused_qkv` says that one matrix makes all three.
+    `output_gate` doubles the query projection (Qwen3-Next). `shares_kv` reuses an earlier layer's keys and values:
+    no key or value projection, no cache of its own. `value_is_key` drops the value projection (Gemma 4).
+    `rotary` says that rotary embeddings turn query and key. `softcap` or `sinks` change which kernels can run.
+    """
+
+    heads: int
+    kv_heads: int
+    head_dim: int
+    value_dim: int | None = None  # per head, if it differs from head_dim
+    window: int | None = None
+    qkv_bias: bool = False
+    out_bias: bool = False
+    qk_norms: tuple[Norm, ...] = ()
+    fused_qkv: bool = False
+    output_gate: bool = False
+    shares_kv: bool = False
+    value_is_key: bool = False
+    rotary: bool = True
+    softcap: bool = False
+    sinks: bool = False
+    k_bias: bool | None = None  # where it differs from qkv_bias (Whisper-like blocks)
+    extra: tuple[Weight, ...] = ()
+
+    @property
+    def query_width(self) -> int:
+        """N · H."""
+        return self.heads * self.head_dim
+
+    @property
+    def key_width(self) -> int:
+        """K · H."""
+        return self.kv_heads * self.head_dim
+
+    @property
+    def value_width(self) -> int:
+        """K · (value dim of a head)."""
+        return self.kv_heads * (self.value_dim or self.head_dim)
+
+    @property
+    def out_width(self) -> int:
+        """N · (value dim of a head): what the output projection reads."""
+        return self.heads * (self.value_dim or self.head_dim)
+
+    def weights(self, hidden: int) -> tuple[Weight, ...]:
+        """Projections, biases, query/key norms and sinks, for a model of `hidden` features."""
+        query = self.query_width * (2 if self.output_gate else 1)
+        keys = 0 if self.shares_kv else self.key_width
+        values = 0 if self.shares_kv or self.value_is_key else self.value_width
+        bias = self.qkv_bias
+        if self.fused_qkv:
+            projections = linear("qkv_proj", query + keys + values, hidden, bias=bias)
+        else:
+            projections = linear("q_proj", query, hidden, bias=bias)
+            if keys:
+                projections += linear("k_proj", keys, hidden, bias=bias if self.k_bias is None else self.k_bias)
+            if values:
+                projections += linear("v_proj", values, hidden, bias=bias)
+        norms = tuple(weight for norm in self.qk_norms for weight in norm.weights)
+        sinks = (Weight("sinks", (self.heads,), WeightKind.OTHER),) if self.sinks else ()
+        return (
+            *projections,
+            *linear("o_proj", hidden, self.out_width, bias=self.out_bias),
+            *norms,
+            *sinks,
+            *self.extra,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatentAttention:
+    """
+    Multi-head latent attention (DeepSeek V2): keys and values are kept as one latent of `kv_rank` plus a shared rotary key.
+
+    `q_rank` is None where the query has no low-rank path. Cache per token and layer: kv_rank + rope_dim elements.
+    Source: arXiv:2405.04434.
+    """
+
+    heads: int
+    kv_rank: int
+    q_rank: int | None
+    nope_dim: int
+    rope_dim: int
+    value_dim: int
+    bias: bool = False
+    window: int | None = None
+    extra: tuple[Weight, ...] = ()
+
+    @property
+    def query_width(self) -> int:
+        """N · (nope + rope)."""
+        return self.heads * (self.nope_dim + self.rope_dim)
+
+    @property
+    def out_width(self) -> int:
+        """N · value dim."""
+        return self.heads * self.value_dim
+
+    def weights(self, hidden: int) -> tuple[Weight, ...]:
+        """Low-rank query path (or q_proj), latent down- and up-projection, their norms, output projection."""
+        if self.q_rank is None:
+            query = linear("q_proj", self.query_width, hidden)
+        else:
+            query = (
+                *linear("q_a_proj", self.q_rank, hidden, bias=self.bias),
+                Weight("q_a_norm", (self.q_rank,), WeightKind.NORM),
+                *linear("q_b_proj", self.query_width, self.q_rank),
+            )
+        return (
+            *query,
+            *linear("kv_a_proj", self.kv_rank + self.rope_dim, hidden, bias=self.bias),
+            Weight("kv_a_norm", (self.kv_rank,), WeightKind.NORM),
+            *linear("kv_b_proj", self.heads * (self.nope_dim + self.value_dim), self.kv_rank),
+            *linear("o_proj", hidden, self.out_width, bias=self.bias),
+            *self.extra,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSpace:
+    """
+    A state-space layer (Mamba 1 or 2). It keeps a state and a convolution tail per sequence, not a cache per token.
+
+    `inner` is the expanded width, `state` the state size, `kernel` the convolution width, `conv_width` the channels it
+    runs over; `heads` is set for Mamba 2 only. `parts` are the weights, as the reader found them for this variant.
+    """
+
+    variant: str  # "mamba", "mamba2", ...
+    inner: int
+    state: int
+    kernel: int
+    conv_width: int
+    heads: int | None = None
+    parts: tuple[Weight, ...] = ()
+
+    @property
+    def state_elements(self) -> int:
+        """Elements of the recurrent state of one sequence: inner · state."""
+        return self.inner * self.state
+
+    @property
+    def conv_elements(self) -> int:
+        """Elements of the convolution tail of one sequence: conv_width · kernel."""
+        return self.conv_width * self.kernel
+
+    def weights(self, hidden: int) -> tuple[Weight, ...]:  # noqa: ARG002  (one signature for every mixer)
+        """The weights as read."""
+        return self.parts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearAttention:
+    """
+    Attention whose memory is a matrix per head (gated delta net, RWKV, lightning, RG-LRU, short convolution).
+
+    State of one sequence: heads · key_dim · value_dim elements (0 where the variant has only a convolution tail of
+    conv_width · kernel). `parts` are the weights, as the reader found them for this variant.
+    """
+
+    variant: str  # "gated_delta_net", "rwkv", "lightning", "rg_lru", "short_conv", ...
+    heads: int
+    key_dim: int
+    value_dim: int
+    kernel: int = 0
+    conv_width: int = 0
+    parts: tuple[Weight, ...] = ()
+
+    @property
+    def state_elements(self) -> int:
+        """Elements of the recurrent state of one sequence: heads · key_dim · value_dim."""
+        return self.heads * self.key_dim * self.value_dim
+
+    @property
+    def conv_elements(self) -> int:
+        """Elements of the convolution tail of one sequence: conv_width · kernel."""
+        return self.conv_width * self.kernel
+
+    def weights(self, hidden: int) -> tuple[Weight, ...]:  # noqa: ARG002  (one signature for every mixer)
+        """The weights as read."""
+        return self.parts
+
+
+Mixer = Attention | LatentAttention | StateSpace | LinearAttention
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dense:
+    """
+    A feed-forward part of `width` F: gated (gate, up, down) or plain (up, down).
+
+    `activation` is the config's word (`silu`, `gelu`, `gelu_new`, `gelu_pytorch_tanh`, `relu`, `relu2`): eager
+    implementations of some of them save more than one tensor.
+    """
+
+    width: int
+    gated: bool = True
+    bias: bool = False
+    fused_gate_up: bool = False
+    activation: str = "silu"
+    extra: tuple[Weight, ...] = ()
+
+    def weights(self, hidden: int) -> tuple[Weight, ...]:
+        """The two or three matrices and their biases."""
+        if self.gated and self.fused_gate_up:
+            first = linear("gate_up_proj", 2 * self.width, hidden, bias=self.bias)
+        elif self.gated:
+            first = (
+                *linear("gate_proj", self.width, hidden, bias=self.bias),
+                *linear("up_proj", self.width, hidden, bias=self.bias),
+            )
+        else:
+            first = linear("up_proj", self.width, hidden, bias=self.bias)
+        return (*first, *linear("down_proj", hidden, self.width, bias=self.bias), *self.extra)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixtureOfExperts:
+    """
+    A router and `experts` feed-forward parts of `width`, of which each token visits `top_k`; `shared` runs for every token.
+
+    `fused` is how transformers 5 holds the experts: two 3-D tensors, not a list of linears. `router_bias` counts the
+    gate's bias. `shared_gate` is the sigmoid gate on the shared expert (Qwen2-MoE).
+    """
+
+    experts: int
+    top_k: int
+    width: int
+    gated: bool = True
+    bias: bool = False
+    fused: bool = True
+    shared: Dense | None = None
+    shared_gate: bool = False
+    router_bias: bool = False
+    activation: str = "silu"
+    extra: tuple[Weight, ...] = ()
+
+    def weights(self, hidden: int) -> tuple[Weight, ...]:
+        """Router, experts (fused or one linear each), shared expert and its gate."""
+        router = (Weight("router", (self.experts, hidden), WeightKind.ROUTER),)
+        if self.router_bias:
+            router += (Weight("router.bias", (self.experts,), WeightKind.BIAS),)
+        shared = self.shared.weights(hidden) if self.shared else ()
+        if self.shared_gate:
+            shared += linear("shared_expert_gate", 1, hidden)
+        return (*router, *self._expert_weights(hidden), *shared, *self.extra)
+
+    def _expert_weights(self, hidden: int) -> tuple[Weight, ...]:
+        first = 2 * self.width if self.gated else self.width
+        name = "gate_up_proj" if self.gated else "up_proj"
+        if not self.fused:
+            one = Dense(width=self.width, gated=self.gated, bias=self.bias).weights(hidden)
+            return tuple(Weight(w.name, w.shape, w.kind, self.experts) for w in one)
+        matrices = (
+            Weight(name, (self.experts, first, hidden), WeightKind.EXPERTS),
+            Weight("down_proj", (self.experts, hidden, self.width), WeightKind.EXPERTS),
+        )
+        if not self.bias:
+            return matrices
+        return (
+            *matrices,
+            Weight(f"{name}.bias", (self.experts, first), WeightKind.BIAS),
+            Weight("down_proj.bias", (self.experts, hidden), WeightKind.BIAS),
+        )
+
+
+Ffn = Dense | MixtureOfExperts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """
+    One block: `mixer`, `ffn` (either may be absent) and its norms.
+
+    `parallel` blocks feed the same input to attention and feed-forward part and add both (GPT-J, Falcon, Command R).
+    `shares_weights` says that an earlier layer holds the mixer's, feed-forward part's and norms' weights (Zamba): they
+    run again but are stored once. `extra` holds what only this architecture has: layer scales, per-layer gates.
+    """
+
+    mixer: Mixer | None
+    ffn: Ffn | None
+    norms: tuple[Norm, ...]
+    parallel: bool = False
+    shares_weights: bool = False
+    extra: tuple[Weight, ...] = ()
+
+    def weights(self, hidden: int) -> tuple[Weight, ...]:
+        """Every parameter tensor that the block stores."""
+        if self.shares_weights:
+            return self.extra
+        mixer = self.mixer.weights(hidden) if self.mixer else ()
+        ffn = self.ffn.weights(hidden) if self.ffn else ()
+        norms = tuple(weight for norm in self.norms for weight in norm.weights)
+        return (*mixer, *ffn, *norms, *self.extra)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRun:
+    """`count` equal layers in a row."""
+
+    layer: Layer
+    count: int

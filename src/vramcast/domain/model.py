@@ -1,0 +1,119 @@
+"""
+A language model as numbers: sizes and layers, nothing loaded.
+
+Letters: Φ parameters, L layers, D hidden, V vocabulary.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+
+from vramcast.domain.layer import Layer, LayerRun, Norm
+from vramcast.domain.weights import Weight, WeightKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropout:
+    """Probabilities that the config sets for training; above zero, each keeps a mask of one byte an element."""
+
+    embedding: float = 0.0
+    attention: float = 0.0
+    residual: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """
+    Vocabulary, hidden size, head and layers of a decoder-only model.
+
+    Attributes:
+        name: what the user called it; model_type: the architecture's name in transformers.
+        layers: run-length encoded, in order; `iter_layers()` spells them out.
+        positions: rows of a learned position table (0: none, rotary or alibi).
+        embedding_size: width of the token embedding where it differs from `hidden_size`.
+        extra: parameters outside the blocks that only this architecture has.
+        dtype: the checkpoint's own number format.
+        stored: bytes by number format, as safetensors headers state them; empty when only a config was read.
+        bare_parameters: set when only a size such as `8B` is known; then there are no layers.
+        logits_upcast: the model itself turns the logits to FP32 (or caps them) before the loss sees them.
+        source: where the facts come from.
+        notes: what the reader left out, for the answer's list of what is not modelled.
+    """
+
+    name: str
+    model_type: str
+    hidden_size: int
+    vocab_size: int
+    layers: tuple[LayerRun, ...]
+    tied_head: bool = False
+    head_bias: bool = False
+    final_norm: Norm | None = None
+    embedding_norm: Norm | None = None
+    positions: int = 0
+    embedding_size: int | None = None
+    dropout: Dropout = Dropout()
+    max_positions: int | None = None
+    dtype: str = "bf16"
+    extra: tuple[Weight, ...] = ()
+    stored: tuple[tuple[str, int], ...] = ()
+    bare_parameters: int | None = None
+    logits_upcast: bool = False
+    source: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def num_layers(self) -> int:
+        """L."""
+        return sum(run.count for run in self.layers)
+
+    def iter_layers(self) -> Iterator[Layer]:
+        """The layers one by one, in order."""
+        for run in self.layers:
+            for _ in range(run.count):
+                yield run.layer
+
+    @cached_property
+    def outer_weights(self) -> tuple[Weight, ...]:
+        """Parameter tensors outside the blocks: embeddings, final norm, head, extras."""
+        width = self.embedding_size or self.hidden_size
+        weights = [Weight("embed_tokens", (self.vocab_size, width), WeightKind.EMBEDDING)]
+        if self.positions:
+            weights.append(Weight("embed_positions", (self.positions, self.hidden_size), WeightKind.EMBEDDING))
+        for norm in (self.embedding_norm, self.final_norm):
+            weights.extend(norm.weights if norm else ())
+        if not self.tied_head:
+            weights.append(Weight("lm_head", (self.vocab_size, width), WeightKind.HEAD))
+        if self.head_bias:
+            weights.append(Weight("lm_head.bias", (self.vocab_size,), WeightKind.BIAS))
+        return (*weights, *self.extra)
+
+    @cached_property
+    def layer_weights(self) -> tuple[tuple[LayerRun, tuple[Weight, ...]], ...]:
+        """Each run of equal layers with the parameter tensors of one of them."""
+        return tuple((run, run.layer.weights(self.hidden_size)) for run in self.layers)
+
+    @cached_property
+    def weights(self) -> tuple[Weight, ...]:
+        """Every parameter tensor of the model; equal ones are counted together."""
+        counts: dict[Weight, int] = {}
+        for weight in self.outer_weights:
+            one = Weight(weight.name, weight.shape, weight.kind)
+            counts[one] = counts.get(one, 0) + weight.count
+        for run, weights in self.layer_weights:
+            for weight in weights:
+                one = Weight(weight.name, weight.shape, weight.kind)
+                counts[one] = counts.get(one, 0) + weight.count * run.count
+        return tuple(Weight(w.name, w.shape, w.kind, count) for w, count in counts.items())
+
+    @cached_property
+    def parameters(self) -> int:
+        """Φ, counted once where tied."""
+        if self.bare_parameters is not None:
+            return self.bare_parameters
+        return sum(weight.parameters for weight in self.weights)
+
+
+def run_length(layers: Iterable[Layer]) -> tuple[LayerRun, ...]:
+    """Run-length encoding of `layers`; `run_length(model.iter_layers()) == model.layers`."""
+    return tuple(LayerRun(layer, sum(1 for _ in group)) for layer, group in groupby(layers))

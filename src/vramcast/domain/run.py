@@ -1,0 +1,188 @@
+"""
+How a model is trained or served.
+
+Letters: B micro-batch, T tokens per sequence, r adapter rank.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Method(StrEnum):
+    """What is trained: every weight, or low-rank adapters on frozen weights, or on frozen 4-bit weights."""
+
+    FULL = "full"
+    LORA = "lora"
+    QLORA = "qlora"
+
+
+class Precision(StrEnum):
+    """
+    What really happens to the numbers, not what a flag is called.
+
+    `fp32`, `bf16` and `fp16` are pure: weights, gradients and moments in that format. `amp-*` keeps FP32 weights and
+    casts under autocast. `master-*` keeps a half-precision working copy and an FP32 master (Megatron, DeepSpeed: 16Φ).
+    """
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+    AMP_BF16 = "amp-bf16"
+    AMP_FP16 = "amp-fp16"
+    MASTER_BF16 = "master-bf16"
+    MASTER_FP16 = "master-fp16"
+
+    @property
+    def is_amp(self) -> bool:
+        """FP32 weights under autocast."""
+        return self.value.startswith("amp-")
+
+    @property
+    def has_master(self) -> bool:
+        """A half-precision working copy beside an FP32 master."""
+        return self.value.startswith("master-")
+
+    @property
+    def compute(self) -> str:
+        """Number format of the matrix products."""
+        return self.value.rsplit("-", maxsplit=1)[-1]
+
+    @property
+    def weight_itemsize(self) -> int:
+        """Bytes of one element of the weights that the forward pass reads."""
+        return 4 if self.is_amp or self is Precision.FP32 else 2
+
+    @property
+    def compute_itemsize(self) -> int:
+        """Bytes of one element of a matrix product's inputs."""
+        return 4 if self is Precision.FP32 else 2
+
+
+class Optimizer(StrEnum):
+    """The update rule with its implementation: they keep the same states but differ in what the step allocates."""
+
+    ADAMW_FOREACH = "adamw-foreach"
+    ADAMW_FUSED = "adamw-fused"
+    ADAMW_LOOP = "adamw-loop"
+    ADAMW_8BIT = "adamw-8bit"
+    PAGED_ADAMW = "paged-adamw"
+    PAGED_ADAMW_8BIT = "paged-adamw-8bit"
+    ADAFACTOR = "adafactor"
+    SGD = "sgd"
+    SGD_MOMENTUM = "sgd-momentum"
+    LION = "lion"
+    LION_8BIT = "lion-8bit"
+    MUON = "muon"
+
+
+class Recompute(StrEnum):
+    """Activation checkpointing: none, the attention core only (selective), or every block (full)."""
+
+    NONE = "none"
+    SELECTIVE = "selective"
+    FULL = "full"
+
+
+class AttentionKernel(StrEnum):
+    """The implementation that runs softmax(QKᵀ)V; `sdpa` is resolved to the kernel that the device would choose."""
+
+    EAGER = "eager"
+    SDPA = "sdpa"
+    FLASH = "flash"
+    CUDNN = "cudnn"
+    EFFICIENT = "efficient"
+    MATH = "math"
+
+
+class Loss(StrEnum):
+    """How logits become a loss: stock cross-entropy, chunked over tokens, or fused with the output projection."""
+
+    STOCK = "stock"
+    CHUNKED = "chunked"
+    FUSED_LINEAR = "fused-linear"
+
+
+class Kernels(StrEnum):
+    """Norms and MLP: the model's eager code, or fused kernels (Liger) that save only their inputs."""
+
+    EAGER = "eager"
+    FUSED = "fused"
+
+
+class Offload(StrEnum):
+    """What leaves the device between uses."""
+
+    NONE = "none"
+    OPTIMIZER = "optimizer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """
+    Low-rank adapters: each targeted d_out × d_in matrix gains A (r × d_in) and B (d_out × r).
+
+    `targets` are canonical names (`q_proj`, ...) or the words `attention`, `mlp`, `all-linear`. `dora` adds a magnitude
+    vector of d_out. `fp32` is PEFT's `autocast_adapter_dtype`: adapters of half-precision models are kept in FP32.
+    """
+
+    rank: int = 16
+    targets: tuple[str, ...] = ("all-linear",)
+    dropout: float = 0.0
+    dora: bool = False
+    fp32: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantization:
+    """
+    How frozen weights are stored: `format` (nf4, fp4, int8) in blocks, scales quantised again or not.
+
+    `upcast` is PEFT's `prepare_model_for_kbit_training`: what is not quantised becomes FP32.
+    """
+
+    format: str = "nf4"
+    double: bool = True
+    block_size: int = 64
+    upcast: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRun:
+    """One training step as it repeats: method, precision, optimizer and the shape of a batch."""
+
+    method: Method = Method.FULL
+    precision: Precision = Precision.BF16
+    optimizer: Optimizer = Optimizer.ADAMW_FOREACH
+    adapter: Adapter | None = None
+    quantization: Quantization | None = None
+    seq_len: int = 2048
+    micro_batch: int = 1
+    accum_steps: int = 1
+    recompute: Recompute = Recompute.NONE
+    attention: AttentionKernel = AttentionKernel.SDPA
+    loss: Loss = Loss.STOCK
+    kernels: Kernels = Kernels.EAGER
+    autocast: bool = False  # the step runs under autocast although the weights are half precision already
+    offload: Offload = Offload.NONE
+
+    @property
+    def tokens(self) -> int:
+        """B · T."""
+        return self.micro_batch * self.seq_len
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeRun:
+    """A served model: how weights and cache are stored, and how many sequences of which length are held at once."""
+
+    engine: str = "plain"
+    weight_format: str = "bf16"
+    kv_format: str = "bf16"
+    max_model_len: int = 4096
+    max_num_seqs: int = 1
+    prefill_tokens: int | None = None  # tokens in the largest prefill; None: one whole sequence
+    attention: AttentionKernel = AttentionKernel.SDPA
+    reserve: int = 0  # bytes the user wants left free
+
+
+Run = TrainRun | ServeRun
