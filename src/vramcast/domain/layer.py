@@ -186,7 +186,7 @@ class StateSpace:
         """Elements of the convolution tail of one sequence: conv_width · kernel."""
         return self.conv_width * self.kernel
 
-    def weights(self, hidden: int) -> tuple[Weight, ...]:  # noqa: ARG002  (one signature for every mixer)
+    def weights(self, hidden: int) -> tuple[Weight, ...]:
         """The weights as read."""
         return self.parts
 
@@ -218,7 +218,7 @@ class LinearAttention:
         """Elements of the convolution tail of one sequence: conv_width · kernel."""
         return self.conv_width * self.kernel
 
-    def weights(self, hidden: int) -> tuple[Weight, ...]:  # noqa: ARG002  (one signature for every mixer)
+    def weights(self, hidden: int) -> tuple[Weight, ...]:
         """The weights as read."""
         return self.parts
 
@@ -279,7 +279,7 @@ class MixtureOfExperts:
 
     def weights(self, hidden: int) -> tuple[Weight, ...]:
         """Router, experts (fused or one linear each), shared expert and its gate."""
-        router = (Weight("router", (self.experts, hidden), WeightKind.ROUTER),)
+        router: tuple[Weight, ...] = (Weight("router", (self.experts, hidden), WeightKind.ROUTER),)
         if self.router_bias:
             router += (Weight("router.bias", (self.experts,), WeightKind.BIAS),)
         shared = self.shared.weights(hidden) if self.shared else ()

@@ -36,7 +36,7 @@ def grouped_query(config: Config, **options: Any) -> Attention:
     return Attention(
         heads=heads,
         kv_heads=config.size("num_key_value_heads", default=heads),
-        head_dim=config.size("head_dim", default=None) or max(1, config.size("hidden_size") // heads),
+        head_dim=config.size("head_dim", default=0) or max(1, config.size("hidden_size") // heads),
         **options,
     )
 
