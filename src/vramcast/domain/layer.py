@@ -7,6 +7,7 @@ Letters: D hidden, N heads, K KV heads, H head dim, F ffn width, E experts.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from vramcast.domain.compressed import CompressedAttention
 from vramcast.domain.weights import Weight, WeightKind, linear
 
 
@@ -45,6 +46,8 @@ class Attention:
     `output_gate` doubles the query projection (Qwen3-Next). `shares_kv` reuses an earlier layer's keys and values:
     no key or value projection, no cache of its own. `value_is_key` drops the value projection (Gemma 4).
     `rotary` says that rotary embeddings turn query and key. `softcap` or `sinks` change which kernels can run.
+    `index_dim` is the width of the key that a sparse-attention indexer caches beside keys and values (0: no indexer).
+    `parts` are the weights as the reader found them, where they are not the usual projections (JetMoE).
     """
 
     heads: int
@@ -63,6 +66,8 @@ class Attention:
     softcap: bool = False
     sinks: bool = False
     k_bias: bool | None = None  # where it differs from qkv_bias (Whisper-like blocks)
+    index_dim: int = 0
+    parts: tuple[Weight, ...] | None = None
     extra: tuple[Weight, ...] = ()
 
     @property
@@ -86,7 +91,9 @@ class Attention:
         return self.heads * (self.value_dim or self.head_dim)
 
     def weights(self, hidden: int) -> tuple[Weight, ...]:
-        """Projections, biases, query/key norms and sinks, for a model of `hidden` features."""
+        """Projections, biases, query/key norms and sinks, for a model of `hidden` features; or `parts`."""
+        if self.parts is not None:
+            return self.parts
         query = self.query_width * (2 if self.output_gate else 1)
         keys = 0 if self.shares_kv else self.key_width
         values = 0 if self.shares_kv or self.value_is_key else self.value_width
@@ -115,8 +122,10 @@ class LatentAttention:
     """
     Multi-head latent attention (DeepSeek V2): keys and values are kept as one latent of `kv_rank` plus a shared rotary key.
 
-    `q_rank` is None where the query has no low-rank path. Cache per token and layer: kv_rank + rope_dim elements.
-    Source: arXiv:2405.04434.
+    `q_rank` is None where the query has no low-rank path. `index_dim` is the width of the key that a sparse-attention
+    indexer caches (DeepSeek V3.2; 0: no indexer). `parts` are the weights as the reader found them, where they are not
+    the usual projections. Cache per token and layer: kv_rank + rope_dim + index_dim elements.
+    Source: arXiv:2405.04434; layout checked against transformers 5.23, whose cache holds the latent.
     """
 
     heads: int
@@ -127,6 +136,8 @@ class LatentAttention:
     value_dim: int
     bias: bool = False
     window: int | None = None
+    index_dim: int = 0
+    parts: tuple[Weight, ...] | None = None
     extra: tuple[Weight, ...] = ()
 
     @property
@@ -140,7 +151,9 @@ class LatentAttention:
         return self.heads * self.value_dim
 
     def weights(self, hidden: int) -> tuple[Weight, ...]:
-        """Low-rank query path (or q_proj), latent down- and up-projection, their norms, output projection."""
+        """Low-rank query path (or q_proj), latent down- and up-projection, norms, output projection; or `parts`."""
+        if self.parts is not None:
+            return self.parts
         if self.q_rank is None:
             query = linear("q_proj", self.query_width, hidden)
         else:
@@ -223,7 +236,7 @@ class LinearAttention:
         return self.parts
 
 
-Mixer = Attention | LatentAttention | StateSpace | LinearAttention
+Mixer = Attention | LatentAttention | CompressedAttention | StateSpace | LinearAttention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +275,8 @@ class MixtureOfExperts:
     A router and `experts` feed-forward parts of `width`, of which each token visits `top_k`; `shared` runs for every token.
 
     `fused` is how transformers 5 holds the experts: two 3-D tensors, not a list of linears. `router_bias` counts the
-    gate's bias. `shared_gate` is the sigmoid gate on the shared expert (Qwen2-MoE).
+    gate's bias; `router_linear` says that the gate is a plain nn.Linear, which quantisers and adapters find.
+    `shared_gate` is the sigmoid gate on the shared expert (Qwen2-MoE).
     """
 
     experts: int
@@ -274,12 +288,19 @@ class MixtureOfExperts:
     shared: Dense | None = None
     shared_gate: bool = False
     router_bias: bool = False
+    router_linear: bool = False
     activation: str = "silu"
     extra: tuple[Weight, ...] = ()
 
+    def idle_parameters(self, hidden: int) -> int:
+        """Parameters of the experts - top_k experts that one token does not visit."""
+        held = sum(weight.parameters for weight in self._expert_weights(hidden))
+        return held // self.experts * (self.experts - self.top_k)
+
     def weights(self, hidden: int) -> tuple[Weight, ...]:
         """Router, experts (fused or one linear each), shared expert and its gate."""
-        router: tuple[Weight, ...] = (Weight("router", (self.experts, hidden), WeightKind.ROUTER),)
+        kind = WeightKind.LINEAR if self.router_linear else WeightKind.ROUTER
+        router: tuple[Weight, ...] = (Weight("router", (self.experts, hidden), kind),)
         if self.router_bias:
             router += (Weight("router.bias", (self.experts,), WeightKind.BIAS),)
         shared = self.shared.weights(hidden) if self.shared else ()
@@ -316,7 +337,9 @@ class Layer:
 
     `parallel` blocks feed the same input to attention and feed-forward part and add both (GPT-J, Falcon, Command R).
     `shares_weights` says that an earlier layer holds the mixer's, feed-forward part's and norms' weights (Zamba): they
-    run again but are stored once. `extra` holds what only this architecture has: layer scales, per-layer gates.
+    run again but are stored once. `streams` residual streams run side by side through hyper-connections (DeepSeek V4:
+    4), so the input and output of the block are that many times wider. `extra` holds what only this architecture has:
+    layer scales, per-layer gates.
     """
 
     mixer: Mixer | None
@@ -324,7 +347,14 @@ class Layer:
     norms: tuple[Norm, ...]
     parallel: bool = False
     shares_weights: bool = False
+    streams: int = 1
     extra: tuple[Weight, ...] = ()
+
+    def idle_parameters(self, hidden: int) -> int:
+        """Parameters of the experts that one token does not visit."""
+        if self.shares_weights or not isinstance(self.ffn, MixtureOfExperts):
+            return 0
+        return self.ffn.idle_parameters(hidden)
 
     def weights(self, hidden: int) -> tuple[Weight, ...]:
         """Every parameter tensor that the block stores."""

@@ -113,6 +113,22 @@ class ModelSpec:
             return self.bare_parameters
         return sum(weight.parameters for weight in self.weights)
 
+    @cached_property
+    def active_parameters(self) -> int:
+        """
+        Parameters that the forward pass of one token multiplies.
+
+        Formula:  Φ - (tables that are only looked up) - Σ_layers (experts not visited)
+        A mixture counts top_k of its experts, its router and its shared experts. The token table counts where the
+        output head is tied to it; published figures sometimes count it in any case.
+        """
+        if self.bare_parameters is not None:
+            return self.bare_parameters
+        width = self.embedding_size or self.hidden_size
+        looked_up = self.positions * self.hidden_size + (0 if self.tied_head else self.vocab_size * width)
+        idle = sum(run.count * run.layer.idle_parameters(self.hidden_size) for run in self.layers)
+        return self.parameters - looked_up - idle
+
 
 def run_length(layers: Iterable[Layer]) -> tuple[LayerRun, ...]:
     """Run-length encoding of `layers`; `run_length(model.iter_layers()) == model.layers`."""
