@@ -6,14 +6,14 @@ class VramcastError(Exception):
     Base of every error that vramcast raises on purpose.
 
     Attributes:
-        what: one line, what is wrong.
-        hint: one line, what to try; empty when there is nothing to say.
+        what: one printable line, what is wrong.
+        hint: one printable line, what to try; empty when there is nothing to say.
     """
 
     def __init__(self, what: str, hint: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.hint = hint
+        self.what = one_line(what)
+        self.hint = one_line(hint)
+        super().__init__(self.what)
 
 
 class InputError(VramcastError):
@@ -22,3 +22,10 @@ class InputError(VramcastError):
 
 class UnsupportedError(VramcastError):
     """The input is well formed, but no rule covers it. Names what is missing; never a wrong number instead."""
+
+
+def one_line(text: str) -> str:
+    """`text` with line breaks, control characters and lone surrogates spelled out, so that any terminal can print it."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

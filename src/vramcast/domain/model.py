@@ -35,7 +35,7 @@ class ModelSpec:
         extra: parameters outside the blocks that only this architecture has.
         dtype: the checkpoint's own number format.
         stored: bytes by number format, as safetensors headers state them; empty when only a config was read.
-        bare_parameters: set when only a size such as `8B` is known; then there are no layers.
+        bare_parameters: set when only a size such as `8B` is known (see `bare_model`).
         logits_upcast: the model itself turns the logits to FP32 (or caps them) before the loss sees them.
         source: where the facts come from.
         notes: what the reader left out, for the answer's list of what is not modelled.
@@ -75,7 +75,9 @@ class ModelSpec:
 
     @cached_property
     def outer_weights(self) -> tuple[Weight, ...]:
-        """Parameter tensors outside the blocks: embeddings, final norm, head, extras."""
+        """Parameter tensors outside the blocks: embeddings, final norm, head, extras; none of a bare model."""
+        if self.bare_parameters is not None:
+            return ()
         width = self.embedding_size or self.hidden_size
         weights = [Weight("embed_tokens", (self.vocab_size, width), WeightKind.EMBEDDING)]
         if self.positions:
@@ -128,6 +130,28 @@ class ModelSpec:
         looked_up = self.positions * self.hidden_size + (0 if self.tied_head else self.vocab_size * width)
         idle = sum(run.count * run.layer.idle_parameters(self.hidden_size) for run in self.layers)
         return self.parameters - looked_up - idle
+
+
+def bare_model(
+    name: str, parameters: int, *, dtype: str = "bf16", stored: tuple[tuple[str, int], ...] = ()
+) -> ModelSpec:
+    """
+    A model of which only Φ is known, and perhaps how its checkpoint is stored.
+
+    It has no layers, no weights, and hidden and vocabulary size 0. So it answers the terms that are multiples of Φ
+    (parameters, gradients, optimizer states); whatever depends on shapes (activations, logits, KV cache, adapters,
+    quantisation scales) must be reported as not modelled, not as zero.
+    """
+    return ModelSpec(
+        name=name,
+        model_type="",
+        hidden_size=0,
+        vocab_size=0,
+        layers=(),
+        dtype=dtype,
+        stored=stored,
+        bare_parameters=parameters,
+    )
 
 
 def run_length(layers: Iterable[Layer]) -> tuple[LayerRun, ...]:
