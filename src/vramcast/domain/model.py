@@ -12,6 +12,8 @@ from itertools import groupby
 from vramcast.domain.layer import Layer, LayerRun, Norm
 from vramcast.domain.weights import Weight, WeightKind
 
+MOST_PARAMETERS = 10**15  # a thousand trillion: above it lies nonsense
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropout:

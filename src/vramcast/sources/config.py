@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, overload
 
 from vramcast.domain.errors import InputError
+from vramcast.sources.json_file import shown
 
 LARGEST = 2**40  # no size in a language model's config comes near this; above it lies nonsense
+_LARGEST_NUMBER = 1e300  # below this, a whole number turns into a float without overflow
+MOST_LAYERS = 10_000  # readers spell layers out one by one, so an absurd depth must not reach them
+_DEPTHS = frozenset({"num_hidden_layers", "num_layers", "n_layer", "n_layers"})
 
 Default = TypeVar("Default")
 _REQUIRED: Any = object()
@@ -28,7 +32,16 @@ class Config:
         """The architecture's name in transformers, e.g. `llama`."""
         return self.text("model_type")
 
-    def raw(self, *keys: str) -> Any:  # noqa: ANN401  (a JSON value)
+    def has(self, key: str) -> bool:
+        """Whether the key is there at all, even as null: for keys where null and absent mean different things."""
+        return key in self._data
+
+    def renamed(self, **names: str) -> "Config":
+        """The same configuration, where each canonical name reads what stands under this family's own name for it."""
+        own = {canonical: self._data[key] for canonical, key in names.items() if self._data.get(key) is not None}
+        return Config({**self._data, **own}, self.name)
+
+    def raw(self, *keys: str) -> Any:
         """The first value present, unchecked; None if there is none."""
         for key in keys:
             value = self._data.get(key)
@@ -57,9 +70,16 @@ class Config:
         value = self.raw(*keys)
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST_NUMBER:
             raise self.wrong(keys, "a finite number", value)
         return float(value)
+
+    def probability(self, *keys: str, default: float = 0.0) -> float:
+        """A number from 0 to 1. Raises InputError if present and anything else."""
+        value = self.number(*keys, default=default)
+        if not 0 <= value <= 1:
+            raise self.wrong(keys, "a probability", value)
+        return value
 
     def flag(self, *keys: str, default: bool = False) -> bool:
         """True or false. Raises InputError if present and anything else."""
@@ -106,11 +126,16 @@ class Config:
             raise self.wrong((key,), "a table", value)
         return Config(value, self.name)
 
+    def within(self, outer: "Config", *keys: str) -> "Config":
+        """This configuration, with these keys taken from `outer` where it does not have them itself."""
+        inherited = {key: value for key in keys if (value := outer.raw(key)) is not None}
+        return Config({**inherited, **self._data}, self.name)
+
     def wrong(self, keys: tuple[str, ...], wanted: str, value: object) -> InputError:
         """The error for a key that holds something else than wanted."""
         if value is None:
             return InputError(f"{self.name}: config has no `{keys[0]}`", "is this a language model's config.json?")
-        return InputError(f"{self.name}: `{keys[0]}` must be {wanted}, not {str(value)[:40]!r}")
+        return InputError(f"{self.name}: `{keys[0]}` must be {wanted}, not {shown(value)}")
 
     def _whole(self, keys: tuple[str, ...], default: Any, smallest: int) -> Any:
         value = self.raw(*keys)
@@ -118,6 +143,8 @@ class Config:
             return default
         if not _is_whole(value, smallest):
             raise self.wrong(keys, f"a whole number from {smallest} to 2^40", value)
+        if value > MOST_LAYERS and not _DEPTHS.isdisjoint(keys):
+            raise self.wrong(keys, f"at most {MOST_LAYERS:,}", value)
         return value
 
 

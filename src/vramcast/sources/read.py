@@ -2,35 +2,43 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from vramcast.domain.errors import UnsupportedError
-from vramcast.domain.model import ModelSpec
+from vramcast.domain.errors import InputError, UnsupportedError
+from vramcast.domain.model import MOST_PARAMETERS, ModelSpec
 from vramcast.sources.config import Config
+from vramcast.sources.json_file import shown
 from vramcast.sources.registry import readers
 
 _INHERITED = ("dtype", "torch_dtype", "tie_word_embeddings")
+_DEEPEST = 3  # multimodal configs nest their text model once, some twice
 
 
-def read_config(data: Mapping[str, Any], name: str) -> ModelSpec:
+def read_config(data: object, name: str) -> ModelSpec:
     """
     The ModelSpec of a parsed `config.json`; a multimodal config is read through its `text_config`.
 
     Raises:
-        InputError: a key is missing or holds something impossible.
+        InputError: no table, a key is missing or holds something impossible, or the sum is more than any model.
         UnsupportedError: no closed form knows this `model_type`.
     """
-    config = Config(data, name)
+    if not isinstance(data, Mapping):
+        raise InputError(f"{name}: a config must be a table, not {shown(data)}")
+    model = _read(Config(data, name), _DEEPEST)
+    if model.parameters > MOST_PARAMETERS:
+        raise InputError(f"{name}: the sizes in the config make {model.parameters:.1e} parameters, more than any model")
+    return model
+
+
+def _read(config: Config, deepest: int) -> ModelSpec:
     reader = readers().get(config.model_type)
     if reader is not None:
         return reader(config)
-    text = config.part("text_config")
+    text = config.part("text_config") if deepest else None
     if text is None:
         raise UnsupportedError(
-            f"{name}: no closed form for model type `{config.model_type[:40]}`",
+            f"{config.name}: no closed form for model type {shown(config.model_type)}",
             "vramcast models --architectures lists the types that have one",
         )
-    outer = {key: data[key] for key in _INHERITED if data.get(key) is not None}
-    model = read_config({**outer, **data["text_config"]}, name)
-    left_out = f"the parts of `{config.model_type}` outside its text model (vision, audio)"
+    model = _read(text.within(config, *_INHERITED), deepest - 1)
+    left_out = f"the parts of {shown(config.model_type)} outside its text model (vision, audio)"
     return replace(model, notes=(*model.notes, left_out))
