@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vramcast.domain.compressed import CompressedAttention
+from vramcast.domain.recurrent import LinearAttention, StateSpace
 from vramcast.domain.weights import Weight, WeightKind, linear
 
 
@@ -47,7 +48,8 @@ class Attention:
     no key or value projection, no cache of its own. `value_is_key` drops the value projection (Gemma 4).
     `rotary` says that rotary embeddings turn query and key. `softcap` or `sinks` change which kernels can run.
     `index_dim` is the width of the key that a sparse-attention indexer caches beside keys and values (0: no indexer).
-    `parts` are the weights as the reader found them, where they are not the usual projections (JetMoE).
+    `input_width` is what query, key and value read where it is not the hidden size (Zamba: the hidden state beside the
+    embedding). `parts` are the weights as the reader found them, where they are not the usual projections (JetMoE).
     """
 
     heads: int
@@ -67,6 +69,7 @@ class Attention:
     sinks: bool = False
     k_bias: bool | None = None  # where it differs from qkv_bias (Whisper-like blocks)
     index_dim: int = 0
+    input_width: int | None = None
     parts: tuple[Weight, ...] | None = None
     extra: tuple[Weight, ...] = ()
 
@@ -97,15 +100,15 @@ class Attention:
         query = self.query_width * (2 if self.output_gate else 1)
         keys = 0 if self.shares_kv else self.key_width
         values = 0 if self.shares_kv or self.value_is_key else self.value_width
-        bias = self.qkv_bias
+        reads, bias = self.input_width or hidden, self.qkv_bias
         if self.fused_qkv:
-            projections = linear("qkv_proj", query + keys + values, hidden, bias=bias)
+            projections = linear("qkv_proj", query + keys + values, reads, bias=bias)
         else:
-            projections = linear("q_proj", query, hidden, bias=bias)
+            projections = linear("q_proj", query, reads, bias=bias)
             if keys:
-                projections += linear("k_proj", keys, hidden, bias=bias if self.k_bias is None else self.k_bias)
+                projections += linear("k_proj", keys, reads, bias=bias if self.k_bias is None else self.k_bias)
             if values:
-                projections += linear("v_proj", values, hidden, bias=bias)
+                projections += linear("v_proj", values, reads, bias=bias)
         norms = tuple(weight for norm in self.qk_norms for weight in norm.weights)
         sinks = (Weight("sinks", (self.heads,), WeightKind.OTHER),) if self.sinks else ()
         return (
@@ -172,70 +175,6 @@ class LatentAttention:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateSpace:
-    """
-    A state-space layer (Mamba 1 or 2). It keeps a state and a convolution tail per sequence, not a cache per token.
-
-    `inner` is the expanded width, `state` the state size, `kernel` the convolution width, `conv_width` the channels it
-    runs over; `heads` is set for Mamba 2 only. `parts` are the weights, as the reader found them for this variant.
-    """
-
-    variant: str  # "mamba", "mamba2", ...
-    inner: int
-    state: int
-    kernel: int
-    conv_width: int
-    heads: int | None = None
-    parts: tuple[Weight, ...] = ()
-
-    @property
-    def state_elements(self) -> int:
-        """Elements of the recurrent state of one sequence: inner · state."""
-        return self.inner * self.state
-
-    @property
-    def conv_elements(self) -> int:
-        """Elements of the convolution tail of one sequence: conv_width · kernel."""
-        return self.conv_width * self.kernel
-
-    def weights(self, hidden: int) -> tuple[Weight, ...]:
-        """The weights as read."""
-        return self.parts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinearAttention:
-    """
-    Attention whose memory is a matrix per head (gated delta net, RWKV, lightning, RG-LRU, short convolution).
-
-    State of one sequence: heads · key_dim · value_dim elements (0 where the variant has only a convolution tail of
-    conv_width · kernel). `parts` are the weights, as the reader found them for this variant.
-    """
-
-    variant: str  # "gated_delta_net", "rwkv", "lightning", "rg_lru", "short_conv", ...
-    heads: int
-    key_dim: int
-    value_dim: int
-    kernel: int = 0
-    conv_width: int = 0
-    parts: tuple[Weight, ...] = ()
-
-    @property
-    def state_elements(self) -> int:
-        """Elements of the recurrent state of one sequence: heads · key_dim · value_dim."""
-        return self.heads * self.key_dim * self.value_dim
-
-    @property
-    def conv_elements(self) -> int:
-        """Elements of the convolution tail of one sequence: conv_width · kernel."""
-        return self.conv_width * self.kernel
-
-    def weights(self, hidden: int) -> tuple[Weight, ...]:
-        """The weights as read."""
-        return self.parts
-
-
 Mixer = Attention | LatentAttention | CompressedAttention | StateSpace | LinearAttention
 
 
@@ -276,7 +215,8 @@ class MixtureOfExperts:
 
     `fused` is how transformers 5 holds the experts: two 3-D tensors, not a list of linears. `router_bias` counts the
     gate's bias; `router_linear` says that the gate is a plain nn.Linear, which quantisers and adapters find.
-    `shared_gate` is the sigmoid gate on the shared expert (Qwen2-MoE).
+    `shared_gate` is the sigmoid gate on the shared expert (Qwen2-MoE). `latent` is what the experts read and write where
+    projections lead there and back (Nemotron 3); the projections are in `extra`.
     """
 
     experts: int
@@ -289,6 +229,7 @@ class MixtureOfExperts:
     shared_gate: bool = False
     router_bias: bool = False
     router_linear: bool = False
+    latent: int | None = None
     activation: str = "silu"
     extra: tuple[Weight, ...] = ()
 
@@ -309,6 +250,7 @@ class MixtureOfExperts:
         return (*router, *self._expert_weights(hidden), *shared, *self.extra)
 
     def _expert_weights(self, hidden: int) -> tuple[Weight, ...]:
+        hidden = self.latent or hidden
         first = 2 * self.width if self.gated else self.width
         name = "gate_up_proj" if self.gated else "up_proj"
         if not self.fused:
@@ -339,16 +281,23 @@ class Layer:
     `shares_weights` says that an earlier layer holds the mixer's, feed-forward part's and norms' weights (Zamba): they
     run again but are stored once. `streams` residual streams run side by side through hyper-connections (DeepSeek V4:
     4), so the input and output of the block are that many times wider. `extra` holds what only this architecture has:
-    layer scales, per-layer gates.
+    layer scales, per-layer gates. `beside` is a second mixer that reads its own scaled copy of the same norm's output; the
+    outputs of both are added (Falcon-H1).
     """
 
     mixer: Mixer | None
     ffn: Ffn | None
     norms: tuple[Norm, ...]
+    beside: Mixer | None = None
     parallel: bool = False
     shares_weights: bool = False
     streams: int = 1
     extra: tuple[Weight, ...] = ()
+
+    @property
+    def mixers(self) -> tuple[Mixer, ...]:
+        """The mixer and the one beside it, as far as there are any."""
+        return tuple(mixer for mixer in (self.mixer, self.beside) if mixer is not None)
 
     def idle_parameters(self, hidden: int) -> int:
         """Parameters of the experts that one token does not visit."""
@@ -360,10 +309,10 @@ class Layer:
         """Every parameter tensor that the block stores."""
         if self.shares_weights:
             return self.extra
-        mixer = self.mixer.weights(hidden) if self.mixer else ()
+        mixers = tuple(weight for mixer in self.mixers for weight in mixer.weights(hidden))
         ffn = self.ffn.weights(hidden) if self.ffn else ()
         norms = tuple(weight for norm in self.norms for weight in norm.weights)
-        return (*mixer, *ffn, *norms, *self.extra)
+        return (*mixers, *ffn, *norms, *self.extra)
 
 
 @dataclass(frozen=True, slots=True)
