@@ -1,0 +1,119 @@
+"""Pieces that the readers of mixtures of experts and of latent attention share."""
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, TypeVar
+
+from vramcast.domain.errors import InputError
+from vramcast.domain.layer import Dense, LatentAttention, Layer, MixtureOfExperts
+from vramcast.domain.model import ModelSpec
+from vramcast.sources.common import decoder, runs_of
+from vramcast.sources.config import Config
+
+_FURTHER_TOKENS = ("num_nextn_predict_layers", "num_mtp_layers", "num_mtp_modules")
+
+Kind = TypeVar("Kind", bound=Hashable)
+
+
+def latent_attention(config: Config, **options: Any) -> LatentAttention:
+    """
+    Latent attention from DeepSeek's keys, all of which must be there; a null `q_lora_rank` leaves the query whole.
+
+    Raises:
+        InputError: a key is missing, or `q_lora_rank` is not even null.
+    """
+    has_path = not config.has("q_lora_rank") or config.raw("q_lora_rank") is not None
+    fields: dict[str, Any] = {
+        "heads": config.size("num_attention_heads"),
+        "kv_rank": config.size("kv_lora_rank"),
+        "q_rank": config.size("q_lora_rank") if has_path else None,
+        "nope_dim": config.size("qk_nope_head_dim"),
+        "rope_dim": config.size("qk_rope_head_dim"),
+        "bias": config.flag("attention_bias"),
+    }
+    if "value_dim" not in options:
+        fields["value_dim"] = config.size("v_head_dim")
+    return LatentAttention(**(fields | options))
+
+
+def gated(config: Config, width: int, **options: Any) -> Dense | None:
+    """A gated feed-forward part of `width` with the config's activation, such as a shared expert; None of width 0."""
+    return Dense(width=width, activation=config.text("hidden_act", default="silu"), **options) if width else None
+
+
+def mixture(config: Config, *, experts: int, top_k: int, width: int, **options: Any) -> MixtureOfExperts:
+    """
+    A mixture with the config's activation.
+
+    Raises:
+        InputError: a token would visit more experts than there are.
+    """
+    if top_k > experts:
+        raise InputError(f"{config.name}: a token cannot visit {top_k} of {experts} experts")
+    activation = config.text("hidden_act", default="silu")
+    return MixtureOfExperts(experts=experts, top_k=top_k, width=width, activation=activation, **options)
+
+
+def deepseek_mixture(config: Config, *, shared: int = 1, shared_bias: bool = False, **options: Any) -> MixtureOfExperts:
+    """A mixture from DeepSeek's keys; `shared` experts, as one wide one, run for every token (the family's default)."""
+    width = config.size("moe_intermediate_size")
+    every_token = width * config.count("n_shared_experts", "num_shared_experts", default=shared)
+    return mixture(
+        config,
+        experts=config.size("n_routed_experts", "num_local_experts", "num_experts"),
+        top_k=config.size("num_experts_per_tok"),
+        width=width,
+        shared=gated(config, every_token, bias=shared_bias),
+        **options,
+    )
+
+
+def words_by_layer(
+    config: Config, key: str, allowed: Iterable[str], rule: Callable[[int], str], *, depth: int | None = None
+) -> tuple[str, ...]:
+    """
+    One word for each layer: as the list under `key` says, else by the family's rule on a layer's index.
+
+    Raises:
+        InputError: the list has another length than the model, or holds a word that is not allowed.
+    """
+    count = depth or config.size("num_hidden_layers")
+    if config.raw(key) is None:
+        return tuple(rule(index) for index in range(count))
+    words = config.words(key)
+    if len(words) != count:
+        raise InputError(f"{config.name}: `{key}` lists {len(words)} layers, the model has {count}")
+    known = tuple(allowed)
+    for word in words:
+        if word not in known:
+            raise config.wrong((key,), f"{' or '.join(known)} everywhere", word)
+    return words
+
+
+def sparse_layers(config: Config, rule: Callable[[int], bool]) -> tuple[bool, ...]:
+    """Which layers hold a mixture: as `mlp_layer_types` says, else by the family's rule on a layer's index."""
+    words = words_by_layer(
+        config, "mlp_layer_types", ("dense", "sparse"), lambda index: "sparse" if rule(index) else "dense"
+    )
+    return tuple(word == "sparse" for word in words)
+
+
+def after_first(config: Config, default: int) -> Callable[[int], bool]:
+    """The rule by which the first `first_k_dense_replace` layers are dense; `default` is the family's."""
+    first = config.count("first_k_dense_replace", default=default)
+    return lambda index: index >= first
+
+
+def mixed_decoder(
+    config: Config, kinds: Iterable[Kind], build: Callable[[Kind], Layer], *, tied: bool = False, **options: Any
+) -> ModelSpec:
+    """A ModelSpec of one built layer for each kind, in order; what predicts further tokens is noted as left out."""
+    options = {"notes": further_tokens(config)} | options
+    return decoder(config, runs_of(kinds, build), tied=tied, **options)
+
+
+def further_tokens(config: Config) -> tuple[str, ...]:
+    """A note where the checkpoint also holds layers that predict further tokens, which transformers does not build."""
+    count = config.count(*_FURTHER_TOKENS, default=0)
+    if not count:
+        return ()
+    return (f"the {count} multi-token-prediction layer(s) of the checkpoint, which transformers does not build",)

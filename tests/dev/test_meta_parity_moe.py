@@ -1,0 +1,94 @@
+"""Closed forms against transformers: mixtures of experts and latent attention."""
+
+from typing import Any
+
+import pytest
+
+from tests.dev.meta_linears import built, counted
+from vramcast.sources.read import read_config
+
+BASE: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 500,
+    "tie_word_embeddings": False,
+    "pad_token_id": None,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+TIED = {"tie_word_embeddings": True}
+BIAS = {"attention_bias": True}
+HEAD_DIM = {"head_dim": 24}
+
+LOCAL = {"num_local_experts": 6, "num_experts_per_tok": 2}
+SMALL = {"num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 40}
+DEEPSEEK = {"n_routed_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 40}
+LATENT = {
+    "num_key_value_heads": 4,
+    "kv_lora_rank": 32,
+    "q_lora_rank": 24,
+    "qk_nope_head_dim": 12,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 20,
+}
+WHOLE_QUERY = {"q_lora_rank": None}
+FIRST = {"first_k_dense_replace": 1}
+SHARED = {"n_shared_experts": 3}
+BY_WORDS = {"mlp_layer_types": ["sparse", "dense", "dense", "sparse"]}
+
+CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
+    "mixtral": (LOCAL, [TIED, HEAD_DIM, {"sliding_window": 8}]),
+    "minimax_m2": (LOCAL, [TIED, HEAD_DIM]),
+    "phimoe": (LOCAL, [TIED, BIAS, HEAD_DIM, {"lm_head_bias": True}]),
+    "olmoe": (LOCAL | {"num_experts": 6}, [TIED, BIAS]),
+    "flex_olmo": (LOCAL | {"num_experts": 6}, [TIED, BIAS]),
+    "granitemoe": (LOCAL, [TIED, BIAS]),
+    "granitemoeshared": (LOCAL, [TIED, BIAS, {"shared_intermediate_size": 48}]),
+    "granitemoe_swa": (LOCAL, [TIED, BIAS, {"shared_intermediate_size": 48}]),
+    "qwen2_moe": (
+        SMALL | {"shared_expert_intermediate_size": 48},
+        [
+            TIED,
+            HEAD_DIM,
+            {"qkv_bias": False},
+            {"decoder_sparse_step": 2},
+            {"mlp_only_layers": [0, 3]},
+            {"num_experts": 0},
+            {"use_sliding_window": True},
+        ],
+    ),
+    "qwen3_moe": (
+        SMALL,
+        [TIED, BIAS, HEAD_DIM, {"decoder_sparse_step": 2}, {"mlp_only_layers": [0]}],
+    ),
+    "qwen3_vl_moe_text": (SMALL, [TIED, BIAS, HEAD_DIM, {"decoder_sparse_step": 2}]),
+    "deepseek_v2": (
+        LATENT | DEEPSEEK,
+        [TIED, BIAS, WHOLE_QUERY, FIRST, SHARED, {"mlp_bias": True} | FIRST],
+    ),
+    "deepseek_v3": (
+        LATENT | DEEPSEEK | {"n_group": 1, "topk_group": 1},
+        [TIED, BIAS, WHOLE_QUERY, FIRST, SHARED, {"num_nextn_predict_layers": 1}],
+    ),
+    "mistral4": (LATENT | DEEPSEEK, [TIED, BIAS, WHOLE_QUERY, FIRST, SHARED]),
+    "glm4_moe_lite": (LATENT | DEEPSEEK, [TIED, BIAS, WHOLE_QUERY, FIRST, SHARED, BY_WORDS]),
+    "axk1": (LATENT | DEEPSEEK, [TIED, BIAS, FIRST, SHARED, BY_WORDS, {"moe_layer_freq": 2}]),
+    "youtu": (LATENT, [TIED, BIAS, WHOLE_QUERY]),
+    "minicpm3": (LATENT, [TIED, BIAS, WHOLE_QUERY, {"mlp_bias": True}, {"v_head_dim": None}]),
+}
+ONLY_INSIDE_MULTIMODAL = {"mistral4", "qwen3_vl_moe_text"}
+CHANGED = [
+    pytest.param(model_type, own, change, id=f"{model_type}-{change}")
+    for model_type, (own, changes) in CASES.items()
+    for change in ({}, *changes)
+]
+
+
+@pytest.mark.parametrize(("model_type", "own", "change"), CHANGED)
+def test_counts_equal_transformers(model_type: str, own: dict[str, Any], change: dict[str, Any]) -> None:
+    """Linear matrices equal those that a quantiser would find, shape by shape, and all else adds up to the element."""
+    config = BASE | own | change | {"model_type": model_type}
+    assert counted(read_config(config, "tiny")) == built(config, text_model=model_type in ONLY_INSIDE_MULTIMODAL)
