@@ -46,11 +46,12 @@ def counted(model: ModelSpec) -> Split:
 
 def _replaced(model: PreTrainedModel) -> list[nn.Linear]:
     kept = HfQuantizer.get_modules_to_not_convert(model, None, list(model._keep_in_fp32_modules or ()))
-    return [
+    found = [
         module
         for name, module in model.named_modules()
         if type(module) is nn.Linear and module.weight.numel() and should_convert_module(name, kept)
     ]
+    return list({id(module.weight): module for module in found}.values())
 
 
 def _elements(shapes: Counter[tuple[int, ...]]) -> int:

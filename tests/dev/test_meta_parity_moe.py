@@ -38,6 +38,7 @@ WHOLE_QUERY = {"q_lora_rank": None}
 FIRST = {"first_k_dense_replace": 1}
 SHARED = {"n_shared_experts": 3}
 BY_WORDS = {"mlp_layer_types": ["sparse", "dense", "dense", "sparse"]}
+WINDOWS = {"layer_types": ["sliding_attention", "full_attention", "full_attention", "sliding_attention"]}
 
 CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "mixtral": (LOCAL, [TIED, HEAD_DIM, {"sliding_window": 8}]),
@@ -78,8 +79,17 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "axk1": (LATENT | DEEPSEEK, [TIED, BIAS, FIRST, SHARED, BY_WORDS, {"moe_layer_freq": 2}]),
     "youtu": (LATENT, [TIED, BIAS, WHOLE_QUERY]),
     "minicpm3": (LATENT, [TIED, BIAS, WHOLE_QUERY, {"mlp_bias": True}, {"v_head_dim": None}]),
+    "flint": (SMALL, [TIED, BIAS, HEAD_DIM, {"mlp_only_layers": []}, {"shared_expert_intermediate_size": 24}]),
+    "kolibri1": (SMALL, [TIED, HEAD_DIM, {"shared_expert_intermediate_size": 24}]),
+    "mellum": (SMALL, [TIED, BIAS, HEAD_DIM, BY_WORDS, WINDOWS]),
+    "glm4_moe": (DEEPSEEK, [TIED, BIAS, HEAD_DIM, FIRST, SHARED, {"use_qk_norm": True}]),
+    "glm4v_moe_text": (DEEPSEEK, [TIED, {"attention_bias": False}, FIRST, SHARED]),
+    "solar_open": (DEEPSEEK, [TIED, BIAS, HEAD_DIM, SHARED]),
+    "dots1": (DEEPSEEK | {"n_shared_experts": 1}, [TIED, BIAS, FIRST, SHARED, {"max_window_layers": 2}, WINDOWS]),
+    "hy_v3": (SMALL, [TIED, BIAS, HEAD_DIM, BY_WORDS, {"mlp_bias": True}, {"num_shared_experts": 2}]),
+    "exaone_moe": (SMALL, [TIED, BY_WORDS, WINDOWS, {"first_k_dense_replace": 2}, {"num_shared_experts": 2}]),
 }
-ONLY_INSIDE_MULTIMODAL = {"mistral4", "qwen3_vl_moe_text"}
+ONLY_INSIDE_MULTIMODAL = {"glm4v_moe_text", "mistral4", "qwen3_vl_moe_text"}
 CHANGED = [
     pytest.param(model_type, own, change, id=f"{model_type}-{change}")
     for model_type, (own, changes) in CASES.items()

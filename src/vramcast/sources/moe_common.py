@@ -1,12 +1,13 @@
 """Pieces that the readers of mixtures of experts and of latent attention share."""
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from vramcast.domain.errors import InputError
-from vramcast.domain.layer import Dense, LatentAttention, Layer, MixtureOfExperts
+from vramcast.domain.layer import Attention, Dense, LatentAttention, Layer, Mixer, MixtureOfExperts
 from vramcast.domain.model import ModelSpec
-from vramcast.sources.common import decoder, runs_of
+from vramcast.sources.common import decoder, dense, rms, runs_of
 from vramcast.sources.config import Config
 
 _FURTHER_TOKENS = ("num_nextn_predict_layers", "num_mtp_layers", "num_mtp_modules")
@@ -51,6 +52,28 @@ def mixture(config: Config, *, experts: int, top_k: int, width: int, **options: 
         raise InputError(f"{config.name}: a token cannot visit {top_k} of {experts} experts")
     activation = config.text("hidden_act", default="silu")
     return MixtureOfExperts(experts=experts, top_k=top_k, width=width, activation=activation, **options)
+
+
+def local_experts(config: Config, *, experts: int, top_k: int, **options: Any) -> MixtureOfExperts:
+    """A mixture from Mixtral's keys; `experts` and `top_k` are the family's defaults."""
+    return mixture(
+        config,
+        experts=config.size("num_local_experts", "num_experts", default=experts),
+        top_k=config.size("num_experts_per_tok", default=top_k),
+        width=config.size("intermediate_size"),
+        **options,
+    )
+
+
+def small_experts(config: Config, *, experts: int, top_k: int, **options: Any) -> MixtureOfExperts:
+    """A mixture from Qwen's keys, where experts have a size of their own; defaults as above."""
+    return mixture(
+        config,
+        experts=config.size("num_experts", "num_local_experts", default=experts),
+        top_k=config.size("num_experts_per_tok", default=top_k),
+        width=config.size("moe_intermediate_size"),
+        **options,
+    )
 
 
 def deepseek_mixture(config: Config, *, shared: int = 1, shared_bias: bool = False, **options: Any) -> MixtureOfExperts:
@@ -101,6 +124,50 @@ def after_first(config: Config, default: int) -> Callable[[int], bool]:
     """The rule by which the first `first_k_dense_replace` layers are dense; `default` is the family's."""
     first = config.count("first_k_dense_replace", default=default)
     return lambda index: index >= first
+
+
+def windowed(
+    mixer: Attention, slides: Iterable[bool], window: int | None, *, full_rotary: bool = True
+) -> tuple[Attention, ...]:
+    """`mixer` for each layer, with `window` in those that slide; the others turn query and key if `full_rotary`."""
+    sliding, full = replace(mixer, window=window), replace(mixer, rotary=full_rotary)
+    return tuple(sliding if slide else full for slide in slides)
+
+
+def head_normed(mixer: Attention) -> Attention:
+    """The same attention with RMS norms on the query and key of each head."""
+    return replace(mixer, qk_norms=(rms(mixer.head_dim), rms(mixer.head_dim)))
+
+
+def wholly_normed(mixer: Attention) -> Attention:
+    """The same attention with RMS norms over all heads' query and all heads' key at once."""
+    return replace(mixer, qk_norms=(rms(mixer.query_width), rms(mixer.key_width)))
+
+
+def sparse_decoder(
+    config: Config,
+    mixers: Mixer | Sequence[Mixer],
+    ffn: MixtureOfExperts | None,
+    sparse: Sequence[bool] | None = None,
+    *,
+    norms: int = 2,
+    mlp_bias: bool = False,
+    **options: Any,
+) -> ModelSpec:
+    """
+    A ModelSpec of blocks with RMS norms: `ffn` in the layers that are `sparse` (None: all), the config's MLP elsewhere.
+
+    `mixers` is one for all layers or one for each; `ffn` may be None where no layer is sparse.
+    """
+    depth = config.size("num_hidden_layers")
+    each = (mixers,) * depth if isinstance(mixers, Mixer) else mixers
+    norm = rms(config.size("hidden_size"))
+
+    def build(kind: tuple[Mixer, bool]) -> Layer:
+        mixer, is_sparse = kind
+        return Layer(mixer=mixer, ffn=ffn if is_sparse else dense(config, bias=mlp_bias), norms=(norm,) * norms)
+
+    return mixed_decoder(config, zip(each, sparse or (True,) * depth, strict=True), build, **options)
 
 
 def mixed_decoder(

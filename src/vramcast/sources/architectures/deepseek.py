@@ -4,11 +4,18 @@ Latent attention as DeepSeek V2 has it, with mixtures or without. Checked agains
 DeepSeek V2 and V3, Kimi K2, Mistral 4, GLM-4.7-Flash, A.X K1; Youtu and MiniCPM3 are dense.
 """
 
-from vramcast.domain.layer import LatentAttention, Layer, MixtureOfExperts
+from vramcast.domain.layer import LatentAttention, Layer
 from vramcast.domain.model import ModelSpec
 from vramcast.sources.common import decoder, dense, hidden_over_heads, rms
 from vramcast.sources.config import Config
-from vramcast.sources.moe_common import after_first, deepseek_mixture, latent_attention, mixed_decoder, sparse_layers
+from vramcast.sources.moe_common import (
+    after_first,
+    deepseek_mixture,
+    latent_attention,
+    mixed_decoder,
+    sparse_decoder,
+    sparse_layers,
+)
 from vramcast.sources.registry import reads
 
 
@@ -17,25 +24,29 @@ def read_deepseek_v2(config: Config) -> ModelSpec:
     """Two shared experts, biases in every MLP where the config asks for them; no dense layers by default."""
     bias = config.flag("mlp_bias")
     ffn = deepseek_mixture(config, shared=2, shared_bias=bias)
-    return _decoder(config, sparse_layers(config, after_first(config, 0)), ffn, mlp_bias=bias)
+    sparse = sparse_layers(config, after_first(config, 0))
+    return sparse_decoder(config, latent_attention(config), ffn, sparse, mlp_bias=bias)
 
 
 @reads("deepseek_v3", "kimi_k2")
 def read_deepseek_v3(config: Config) -> ModelSpec:
     """One shared expert, three dense layers first; the router's correction bias is a buffer, not a parameter."""
-    return _decoder(config, sparse_layers(config, after_first(config, 3)), deepseek_mixture(config))
+    sparse = sparse_layers(config, after_first(config, 3))
+    return sparse_decoder(config, latent_attention(config), deepseek_mixture(config), sparse)
 
 
 @reads("mistral4")
 def read_mistral4(config: Config) -> ModelSpec:
     """DeepSeek V3 in all but the routing; no dense layers by default."""
-    return _decoder(config, sparse_layers(config, after_first(config, 0)), deepseek_mixture(config))
+    sparse = sparse_layers(config, after_first(config, 0))
+    return sparse_decoder(config, latent_attention(config), deepseek_mixture(config), sparse)
 
 
 @reads("glm4_moe_lite")
 def read_glm4_moe_lite(config: Config) -> ModelSpec:
     """DeepSeek V3 with one dense layer, whatever `first_k_dense_replace` says."""
-    return _decoder(config, sparse_layers(config, lambda index: index > 0), deepseek_mixture(config))
+    sparse = sparse_layers(config, lambda index: index > 0)
+    return sparse_decoder(config, latent_attention(config), deepseek_mixture(config), sparse)
 
 
 @reads("axk1")
@@ -43,7 +54,9 @@ def read_axk1(config: Config) -> ModelSpec:
     """DeepSeek V3 with a norm after each mixture, which may stand in every `moe_layer_freq`-th layer only."""
     late, step = after_first(config, 1), config.size("moe_layer_freq", default=1)
     sparse = sparse_layers(config, lambda index: late(index) and index % step == 0)
-    return _decoder(config, sparse, deepseek_mixture(config), sparse_norms=3)
+    norm, mixer = rms(config.size("hidden_size")), latent_attention(config)
+    mixed = Layer(mixer=mixer, ffn=deepseek_mixture(config), norms=(norm, norm, norm))
+    return mixed_decoder(config, sparse, lambda is_sparse: mixed if is_sparse else _layer(config, mixer))
 
 
 @reads("youtu")
@@ -63,16 +76,3 @@ def read_minicpm3(config: Config) -> ModelSpec:
 def _layer(config: Config, mixer: LatentAttention, *, mlp_bias: bool = False) -> Layer:
     norm = rms(config.size("hidden_size"))
     return Layer(mixer=mixer, ffn=dense(config, bias=mlp_bias), norms=(norm, norm))
-
-
-def _decoder(
-    config: Config, sparse: tuple[bool, ...], ffn: MixtureOfExperts, *, sparse_norms: int = 2, mlp_bias: bool = False
-) -> ModelSpec:
-    norm, mixer = rms(config.size("hidden_size")), latent_attention(config)
-
-    def build(is_sparse: bool) -> Layer:
-        if is_sparse:
-            return Layer(mixer=mixer, ffn=ffn, norms=(norm,) * sparse_norms)
-        return _layer(config, mixer, mlp_bias=mlp_bias)
-
-    return mixed_decoder(config, sparse, build)
