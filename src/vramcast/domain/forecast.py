@@ -42,13 +42,22 @@ class Phase(StrEnum):
     DECODE = "decode"
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One line of a term's account: what it is, its formula, its bytes."""
+
+    label: str
+    formula: str
+    bytes: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
     """
     Bytes with a name, a formula and a source.
 
     `formula` is written with the letters of the legend, `values` says what each letter stood for, so that
-    `formula` with its letters replaced is the arithmetic behind `bytes`.
+    `formula` with its letters replaced is the arithmetic behind `bytes`. `parts` splits the bytes once more.
     """
 
     bytes: int
@@ -60,6 +69,7 @@ class Term:
     source: str = ""
     exactness: Exactness = Exactness.EXACT
     ignores: str = ""
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

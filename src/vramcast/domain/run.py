@@ -7,6 +7,8 @@ Letters: B micro-batch, T tokens per sequence, r adapter rank.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from vramcast.domain.number_format import NumberFormat
+
 
 class Method(StrEnum):
     """What is trained: every weight, or low-rank adapters on frozen weights, or on frozen 4-bit weights."""
@@ -135,14 +137,12 @@ class Adapter:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantization:
     """
-    How frozen weights are stored: `format` (nf4, fp4, int8) in blocks, scales quantised again or not.
+    How frozen weights are stored: a number format with its scales (NF4, NF4 with double quantisation, FP4, INT8).
 
     `upcast` is PEFT's `prepare_model_for_kbit_training`: what is not quantised becomes FP32.
     """
 
-    format: str = "nf4"
-    double: bool = True
-    block_size: int = 64
+    format: NumberFormat
     upcast: bool = False
 
 
@@ -173,16 +173,22 @@ class TrainRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeRun:
-    """A served model: how weights and cache are stored, and how many sequences of which length are held at once."""
+    """
+    A served model: how weights and cache are stored, and how many sequences of which length are held at once.
+
+    `engine` is `plain`: transformers' own generate. `weight_format` None keeps the checkpoint's own formats.
+    `prefill_tokens` are the tokens that one forward pass reads at most; None: all prompts at once, B · T.
+    `reserve` are bytes to leave free.
+    """
 
     engine: str = "plain"
-    weight_format: str = "bf16"
-    kv_format: str = "bf16"
+    weight_format: NumberFormat | None = None
+    kv_format: NumberFormat
     max_model_len: int = 4096
     max_num_seqs: int = 1
-    prefill_tokens: int | None = None  # tokens in the largest prefill; None: one whole sequence
+    prefill_tokens: int | None = None
     attention: AttentionKernel = AttentionKernel.SDPA
-    reserve: int = 0  # bytes the user wants left free
+    reserve: int = 0
 
 
 Run = TrainRun | ServeRun

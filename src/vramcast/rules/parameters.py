@@ -1,0 +1,106 @@
+"""
+The model's own weights, as the device holds them while training.
+
+Letters: Φ parameters, s bytes an element.
+"""
+
+from functools import lru_cache
+
+from vramcast.domain.exactness import Exactness
+from vramcast.domain.forecast import Category, Part, Phase, Term
+from vramcast.domain.model import ModelSpec
+from vramcast.domain.number_format import NumberFormat
+from vramcast.domain.run import TrainRun
+from vramcast.domain.weights import Weight, WeightKind
+
+FP32 = 4
+HALF = 2
+MIXED = "arXiv:1710.03740, arXiv:1910.02054"
+
+
+def parameters(model: ModelSpec, run: TrainRun) -> tuple[Term, ...]:
+    """
+    Weights by precision and method: s·Φ; with an FP32 master 2·Φ + 4·Φ; quantised by `quantized_parameters`.
+
+    Source:   arXiv:1710.03740 (FP32 master), arXiv:1910.02054 (16Φ), transformers 5.23.
+    Ignores:  tensors rounded up to 512 bytes by the allocator.
+    """
+    if run.quantization is not None:
+        rest = FP32 if run.quantization.upcast else HALF
+        return (quantized_parameters(model, run.quantization.format, rest, "frozen weights"),)
+    if run.precision.has_master and run.method == "full":
+        master = _dense(model, FP32, "FP32 master weights", MIXED)
+        working = _dense(model, HALF, f"weights ({run.precision.compute.upper()} working copy)", MIXED)
+        return (working,) if run.offload == "optimizer" else (working, master)
+    itemsize = run.precision.weight_itemsize
+    label = "weights (FP32)" if itemsize == FP32 else f"weights ({run.precision.compute.upper()})"
+    return (_dense(model, itemsize, label if run.method == "full" else f"frozen {label}", "transformers 5.23"),)
+
+
+def _dense(model: ModelSpec, itemsize: int, label: str, source: str) -> Term:
+    return Term(
+        bytes=itemsize * model.parameters,
+        category=Category.PARAMETERS,
+        label=label,
+        phase=Phase.RESIDENT,
+        formula="s·Φ",
+        values=(("s", itemsize), ("Φ", model.parameters)),
+        source=source,
+        ignores="512-byte rounding of each tensor",
+    )
+
+
+def quantized_parameters(model: ModelSpec, number_format: NumberFormat, itemsize: int, label: str) -> Term:
+    """
+    Weights of which the linears are quantised and the rest is kept in `itemsize` bytes.
+
+    Formula:  Σ_linears bytes_for(d_out · d_in) + s · (Φ - Φ_linears)
+    Source:   transformers 5.23 quantizers (the output projection, embeddings, norms, biases, routers and fused 3-D experts
+              stay as they are); arXiv:2305.14314; bitsandbytes 0.50 functional.py.
+    Ignores:  the 16- and 256-entry code tables of each tensor (about 1.1 KiB), 512-byte rounding.
+    """
+    if model.bare_parameters is not None:
+        size, linear_count = number_format.bytes_for(model.bare_parameters), model.bare_parameters
+    else:
+        size, linear_count = _linears(model.weights, number_format)
+    rest = model.parameters - linear_count
+    return Term(
+        bytes=size + itemsize * rest,
+        category=Category.PARAMETERS,
+        label=f"{label} ({number_format.label}, rest {'FP32' if itemsize == FP32 else 'half precision'})",
+        phase=Phase.RESIDENT,
+        formula="q·Φ_lin + s·Φ_rest",
+        values=(("q", number_format.bytes_per_value), ("Φ_lin", linear_count), ("s", itemsize), ("Φ_rest", rest)),
+        source="arXiv:2305.14314; transformers 5.23 quantizers; bitsandbytes 0.50",
+        ignores="code tables and 512-byte rounding of each tensor",
+        parts=(
+            Part(f"linear layers ({number_format.label})", "q·Φ_lin", size),
+            Part("embeddings, head, norms, routers, fused experts", "s·Φ_rest", itemsize * rest),
+        ),
+    )
+
+
+@lru_cache(maxsize=256)
+def _linears(weights: tuple[Weight, ...], number_format: NumberFormat) -> tuple[int, int]:
+    """Bytes and elements of all linear weights in `number_format`."""
+    linears = [w for w in weights if w.kind is WeightKind.LINEAR]
+    return sum(number_format.bytes_for(w.numel) * w.count for w in linears), sum(w.parameters for w in linears)
+
+
+def cached_casts(count: int, phase: Phase) -> Term:
+    """
+    Half-precision copies of FP32 weights that autocast keeps while a graph needs them.
+
+    Formula:  2 · Φ_cast, the weights of matrix products in the blocks whose backward is still to come
+    Source:   torch autocast_mode.cpp (weight cache), matmul's saved tensors.
+    """
+    return Term(
+        bytes=HALF * count,
+        category=Category.PARAMETERS,
+        label="autocast's half-precision copies",
+        phase=phase,
+        formula="2·Φ_cast",
+        values=(("Φ_cast", count),),
+        source="torch autocast_mode.cpp",
+        exactness=Exactness.EXACT,
+    )

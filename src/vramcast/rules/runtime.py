@@ -1,0 +1,49 @@
+"""What lies outside live tensors: the process's own memory, and what the caching allocator cannot reuse."""
+
+from vramcast.domain.device import Device
+from vramcast.domain.exactness import Exactness
+from vramcast.domain.forecast import Category, Phase, Term
+from vramcast.units import MIB
+
+CONTEXT_UNKNOWN_DEVICE = 500 * MIB
+
+
+def runtime_context(device: Device | None) -> Term:
+    """
+    Driver context, loaded kernels and library handles: in nvidia-smi, not in torch's counters.
+
+    Formula:  the device's own figure; 500 MiB where the device is not known
+    Source:   the device's row in the catalog.
+    Ignores:  other processes, the display, NCCL.
+    """
+    return Term(
+        bytes=device.context if device else CONTEXT_UNKNOWN_DEVICE,
+        category=Category.RUNTIME,
+        label="CUDA context and kernels" if not device or device.vendor == "nvidia" else "driver context and kernels",
+        phase=Phase.RESIDENT,
+        formula="context",
+        values=(("context", device.context if device else CONTEXT_UNKNOWN_DEVICE),),
+        source=f"catalog row of {device.name}" if device else "planning number, no device named",
+        exactness=device.context_exactness if device else Exactness.MODELLED,
+    )
+
+
+def fragmentation(idle: int, tails: int, label: str) -> Term:
+    """
+    Segments that the allocator holds and no live tensor fills at the peak.
+
+    Formula:  idle + tails: freed blocks too small for what is asked next, and the unused ends of segments
+    Source:   torch CUDACachingAllocator.cpp: freed segments stay cached, a request takes the smallest free block that is
+              large enough, segments of 10 MiB and more are rounded up to 2 MiB.
+    Ignores:  the order of the many small requests, which only a replay of the real events can give.
+    """
+    return Term(
+        bytes=idle + tails,
+        category=Category.FRAGMENTATION,
+        label=label,
+        phase=Phase.RESIDENT,
+        formula="idle + tails",
+        values=(("idle", idle), ("tails", tails)),
+        source="torch CUDACachingAllocator.cpp",
+        exactness=Exactness.MODELLED,
+    )

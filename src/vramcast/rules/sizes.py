@@ -1,0 +1,92 @@
+"""
+Item sizes and switches that the rules of single operators share.
+
+Letters: D hidden, r adapter rank.
+"""
+
+from dataclasses import dataclass, replace
+
+from vramcast.domain.model import Dropout, ModelSpec
+from vramcast.domain.run import AttentionKernel, Kernels, Method, TrainRun
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """
+    What a run means for one operator.
+
+    Attributes:
+        hidden: D.
+        compute: bytes an element of what a matrix product reads.
+        stream: bytes an element of the residual stream (4 under autocast over FP32 weights and after a k-bit upcast).
+        branch: bytes an element of what the first linears of a branch write; bitsandbytes answers in its input's type.
+        core: bytes an element inside the attention kernel.
+        autocast: matrix products cast their inputs.
+        trains_weights: the model's own weights get gradients, so linears keep their inputs.
+        quantized: linears are bitsandbytes' 4-bit or 8-bit layers.
+        adapted: canonical names of the linears with an adapter; rank, adapter: its r and item size.
+        adapter_dropout: the adapter drops inputs, so keeps a mask and its own copy.
+        fused: norms and MLP run as fused kernels that keep only their inputs.
+        attention: the attention kernel asked for; selective: its core is recomputed.
+        dropout: the model's own dropout probabilities.
+    """
+
+    hidden: int
+    compute: int
+    stream: int
+    branch: int
+    core: int
+    autocast: bool
+    trains_weights: bool
+    quantized: bool
+    adapted: frozenset[str]
+    rank: int
+    adapter: int
+    adapter_dropout: bool
+    fused: bool
+    attention: AttentionKernel
+    selective: bool
+    dropout: Dropout
+
+    def with_attention(self, kernel: AttentionKernel) -> "Sizes":
+        """The same sizes with attention resolved to `kernel`."""
+        return self if kernel is self.attention else replace(self, attention=kernel)
+
+
+def adapter_itemsize(run: TrainRun) -> int:
+    """Bytes of one adapter parameter: FP32 where PEFT upcasts adapters, else as the weights."""
+    if run.adapter is None:
+        return 0
+    return 4 if run.adapter.fp32 or run.precision.weight_itemsize == 4 else 2
+
+
+def sizes_of(model: ModelSpec, run: TrainRun, adapted: frozenset[str]) -> Sizes:
+    """
+    The item sizes of `run` on `model`, with the attention kernel as asked for.
+
+    Source: transformers 5.23 modeling_llama.py, PEFT 0.21 tuners/lora, bitsandbytes 0.50 nn/modules.py (Linear4bit
+    casts its input to the compute type and its output back to the input's type).
+    """
+    compute = run.precision.compute_itemsize
+    upcast = run.quantization is not None and run.quantization.upcast
+    stream = 4 if upcast else run.precision.weight_itemsize
+    autocast = run.precision.is_amp or run.autocast
+    branch = stream if run.quantization is not None else compute
+    return Sizes(
+        hidden=model.hidden_size,
+        compute=compute,
+        stream=stream,
+        branch=branch,
+        core=compute if autocast else branch,
+        autocast=autocast,
+        trains_weights=run.method is Method.FULL,
+        quantized=run.quantization is not None,
+        adapted=adapted,
+        rank=run.adapter.rank if run.adapter else 0,
+        adapter=adapter_itemsize(run),
+        adapter_dropout=run.adapter is not None and run.adapter.dropout > 0,
+        fused=run.kernels is Kernels.FUSED,
+        attention=run.attention,
+        selective=run.recompute == "selective",
+        dropout=model.dropout,
+    )

@@ -1,0 +1,94 @@
+"""
+What libraries take from the allocator for themselves, and buffers of a step's own.
+
+Letters: B micro-batch, T tokens per sequence, V vocabulary, D hidden.
+"""
+
+from vramcast.domain.device import Device
+from vramcast.domain.exactness import Exactness
+from vramcast.domain.forecast import Category, Phase, Term
+from vramcast.domain.layer import Attention
+from vramcast.domain.model import ModelSpec
+from vramcast.domain.run import TrainRun
+from vramcast.domain.stack import Stack
+from vramcast.units import KIB, MIB
+
+AMPERE_WORKSPACE = 8 * MIB + 128 * KIB
+HOPPER_WORKSPACE = 32 * MIB
+INT64 = 8
+SORTED_ABOVE = 3072  # tokens above which embedding backward sorts
+FP32 = 4
+
+
+def gemm_workspace(device: Device | None, stack: Stack, threads: int) -> Term:
+    """
+    cuBLAS's workspace: one for each thread that multiplies (forward and backward have their own), kept for ever; torch 2.15
+    and later take one for each call.
+
+    Formula:  threads · 8.125 MiB below compute capability 9.0, threads · 32 MiB from there on
+    Source:   torch CublasHandlePool.cpp; torch/backends/cuda (2.15: caching off by default).
+    Ignores:  AMD's own sizes; an unknown device is taken as one of capability 8.
+    """
+    capability = device.capability if device else None
+    size = HOPPER_WORKSPACE if capability is not None and capability >= (9, 0) else AMPERE_WORKSPACE
+    count = threads if stack.kept_workspace else 1
+    return Term(
+        bytes=size * count,
+        category=Category.WORKSPACE,
+        label="matrix-product workspace (cuBLAS)",
+        phase=Phase.RESIDENT,
+        formula="threads·workspace",
+        values=(("threads", count), ("workspace", size)),
+        source="torch CublasHandlePool.cpp",
+        exactness=Exactness.EXACT if capability is not None else Exactness.MODELLED,
+    )
+
+
+def step_inputs(model: ModelSpec, run: TrainRun, stream: int) -> Term:
+    """
+    Token ids, labels, positions, and the rotary tables that all blocks share.
+
+    Formula:  3 · 8 · B·T + 2 · s · H · T
+    Source:   transformers 5.23 modeling_llama.py.
+    Ignores:  attention masks of padded batches.
+    """
+    rotary = (
+        layers.layer.mixer
+        for layers in model.layers
+        if isinstance(layers.layer.mixer, Attention) and layers.layer.mixer.rotary
+    )
+    head_dim = next((mixer.head_dim for mixer in rotary), 0)
+    return Term(
+        bytes=3 * INT64 * run.tokens + 2 * stream * head_dim * run.seq_len,
+        category=Category.ACTIVATIONS,
+        label="inputs, labels, rotary tables",
+        phase=Phase.RESIDENT,
+        formula="3·8·B·T + 2·s·H·T",
+        values=(("B", run.micro_batch), ("T", run.seq_len), ("s", stream), ("H", head_dim)),
+        source="transformers 5.23",
+    )
+
+
+def embedding_backward(model: ModelSpec, tokens: int, itemsize: int, *, beside: bool) -> Term:
+    """
+    What the embedding's backward allocates: a dense gradient (counted here only where it lies beside a tied head's), and for
+    long batches the sorted partial sums in FP32.
+
+    Formula:  s·V·D (if tied) + (⌊n/10⌋ + min(n, V)) · D · 4 + 5 · 8 · n, the last two where n = B·T > 3072
+    Source:   torch Embedding.cu, EmbeddingBackwardKernel.cu (2.6).
+    Ignores:  the radix sort's own scratch.
+    """
+    vocab, width = model.vocab_size, model.embedding_size or model.hidden_size
+    dense = itemsize * vocab * width if beside else 0
+    rows = tokens // 10 + min(tokens, vocab) if tokens > SORTED_ABOVE else 0
+    indices = 5 * INT64 * tokens if tokens > SORTED_ABOVE else 0
+    return Term(
+        bytes=dense + rows * width * FP32 + indices,
+        category=Category.TEMPORARY,
+        label="embedding backward",
+        phase=Phase.BACKWARD,
+        formula=("s·V·D + " if beside else "") + "(⌊n/10⌋ + min(n, V))·D·4 + 5·8·n",
+        values=(("s", itemsize), ("n", tokens), ("V", vocab), ("D", width)),
+        source="torch EmbeddingBackwardKernel.cu",
+        exactness=Exactness.MODELLED,
+    )
