@@ -88,6 +88,66 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "dots1": (DEEPSEEK | {"n_shared_experts": 1}, [TIED, BIAS, FIRST, SHARED, {"max_window_layers": 2}, WINDOWS]),
     "hy_v3": (SMALL, [TIED, BIAS, HEAD_DIM, BY_WORDS, {"mlp_bias": True}, {"num_shared_experts": 2}]),
     "exaone_moe": (SMALL, [TIED, BY_WORDS, WINDOWS, {"first_k_dense_replace": 2}, {"num_shared_experts": 2}]),
+    "gpt_oss": (LOCAL, [TIED, HEAD_DIM, {"attention_bias": False}, WINDOWS]),
+    "mimo_v2_flash": (DEEPSEEK, [TIED, BIAS, HEAD_DIM, BY_WORDS, WINDOWS, {"v_head_dim": 40}]),
+    "llama4_text": (
+        LOCAL | {"intermediate_size_mlp": 80},
+        [
+            TIED,
+            BIAS,
+            HEAD_DIM,
+            {"interleave_moe_layer_step": 2},
+            {"moe_layers": [3]},
+            {"use_qk_norm": False},
+            {"no_rope_layers": [1, 0, 1, 0]},
+        ],
+    ),
+    "afmoe": (SMALL, [TIED, BIAS, HEAD_DIM, WINDOWS, {"num_dense_layers": 3}, {"num_shared_experts": 1}]),
+    "laguna": (
+        SMALL,
+        [TIED, BIAS, HEAD_DIM, BY_WORDS, WINDOWS, {"gating": "per-element"}, {"gating": "per-head"}]
+        + [{"num_attention_heads_per_layer": [4, 2, 2, 6]}, {"shared_expert_intermediate_size": 24}],
+    ),
+    "beam": (SMALL, [TIED, BIAS, HEAD_DIM, BY_WORDS, WINDOWS]),
+    "dbrx": (
+        {"d_model": 64, "n_heads": 4, "n_layers": 4, "max_seq_len": 64, "attn_config": {"rope_theta": 10000.0}},
+        [
+            {"attn_config": {"rope_theta": 10000.0, "kv_n_heads": 2}},
+            {"ffn_config": {"ffn_hidden_size": 40, "moe_num_experts": 6}},
+            {"ffn_config": {"moe_top_k": 2}},
+        ],
+    ),
+    "ernie4_5_moe": (
+        {"moe_num_experts": 6, "moe_k": 2, "moe_intermediate_size": 40},
+        [
+            TIED,
+            HEAD_DIM,
+            {"use_bias": True},
+            {"use_bias": True} | TIED,
+            {"moe_layer_interval": 2},
+            {"moe_layer_start_index": 0, "moe_layer_end_index": 2},
+            {"moe_num_shared_experts": 0},
+        ],
+    ),
+    "hunyuan_v1_moe": (
+        HEAD_DIM | {"num_experts": 6, "moe_topk": 2},
+        [TIED, BIAS, {"moe_topk": [1, 2, 2, 1]}],
+    ),
+    "cohere2_moe": (
+        {"num_experts": 6},
+        [
+            TIED,
+            BIAS,
+            HEAD_DIM,
+            BY_WORDS,
+            WINDOWS,
+            {"rms_norm_eps": 1e-5},
+            {"num_shared_experts": 2},
+            {"first_k_dense_replace": 2},
+            {"first_k_dense_replace": 2, "prefix_dense_intermediate_size": 120},
+        ],
+    ),
+    "aria_text": ({"moe_num_experts": 6}, [TIED, BIAS, {"mlp_bias": True}, {"moe_num_shared_experts": 1}]),
 }
 ONLY_INSIDE_MULTIMODAL = {"glm4v_moe_text", "mistral4", "qwen3_vl_moe_text"}
 CHANGED = [
