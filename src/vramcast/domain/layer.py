@@ -4,7 +4,7 @@ What a block is made of: a mixer, a feed-forward part and norms, each able to li
 Letters: D hidden, N heads, K KV heads, H head dim, F ffn width, E experts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from vramcast.domain.compressed import CompressedAttention
@@ -279,7 +279,8 @@ class Layer:
 
     `parallel` blocks feed the same input to attention and feed-forward part and add both (GPT-J, Falcon, Command R).
     `shares_weights` says that an earlier layer holds the mixer's, feed-forward part's and norms' weights (Zamba): they
-    run again but are stored once. `streams` residual streams run side by side through hyper-connections (DeepSeek V4:
+    run again but are stored once. `lends_weights` marks that earlier layer: transformers keeps tied matrices from
+    quantisation. `streams` residual streams run side by side through hyper-connections (DeepSeek V4:
     4), so the input and output of the block are that many times wider. `extra` holds what only this architecture has:
     layer scales, per-layer gates. `beside` is a second mixer that reads its own scaled copy of the same norm's output; the
     outputs of both are added (Falcon-H1).
@@ -291,6 +292,7 @@ class Layer:
     beside: Mixer | None = None
     parallel: bool = False
     shares_weights: bool = False
+    lends_weights: bool = False
     streams: int = 1
     extra: tuple[Weight, ...] = ()
 
@@ -312,7 +314,12 @@ class Layer:
         mixers = tuple(weight for mixer in self.mixers for weight in mixer.weights(hidden))
         ffn = self.ffn.weights(hidden) if self.ffn else ()
         norms = tuple(weight for norm in self.norms for weight in norm.weights)
-        return (*mixers, *ffn, *norms, *self.extra)
+        held = (*mixers, *ffn, *norms)
+        return (*(_tied(held) if self.lends_weights else held), *self.extra)
+
+
+def _tied(weights: tuple[Weight, ...]) -> tuple[Weight, ...]:
+    return tuple(replace(w, kind=WeightKind.SHARED) if w.kind is WeightKind.LINEAR else w for w in weights)
 
 
 @dataclass(frozen=True, slots=True)

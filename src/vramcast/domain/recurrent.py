@@ -7,12 +7,13 @@ V width of all values, H key width of one head, c tokens of a chunk, D hidden.
 What backward keeps was read off the autograd functions that transformers 5.23 calls when their packages are installed,
 and off the module code around them: state-spaces/mamba e9594ce (`MambaInnerFn` and `SelectiveScanFn` in
 selective_scan_interface.py, `MambaSplitConv1dScanCombinedFn` in ssd_combined.py), Dao-AILab/causal-conv1d 0d2252d
-(`CausalConv1dFn`), fla-org/flash-linear-attention bc3b101 (`ChunkGatedDeltaRuleFunction`, `ChunkKDAFunction`). The counts
-reach from the output of the first projections to the input of the last one, inclusive. The input of the first projections
-is the block norm's output and is left to whoever counts the block's linears. Gated norms inside the mixer run as
-transformers' own eager code, except where a fused function contains them. A frozen output projection keeps no input,
-which is V (or I) less than counted, outside the fused functions. Without the packages transformers falls back to plain
-torch, which keeps far more: Mamba's scan then holds several tensors of I · S for each token.
+(`CausalConv1dFn`), fla-org/flash-linear-attention bc3b101 (`ChunkGatedDeltaRuleFunction`, `ChunkKDAFunction`).
+
+The counts hold what lies between the first projections and the last one. They leave out what the first ones read (the
+block norm's output) and what the last one reads, which belong to those linears; but a fused function contains the last
+projection and computes its input again (`fused_output`). Gated norms run as transformers' own eager code, except inside a
+fused function. Without the packages transformers falls back to plain torch, which keeps far more: Mamba's scan then holds
+several tensors of I · S for each token.
 """
 
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ class StateSpace:
 
     `inner` is I, `state` S, `conv_width` C: the channels that the convolution runs over; `tail` is how many past tokens of
     them the cache keeps. `heads` is N (1 for a plain Mamba 1), `dt_rank` R (0 for Mamba 2). `parts` are the weights, as
-    the reader found them. The convolution tail has the model's number format; so has the state, unless `state_fp32`.
+    the reader found them; the last linear among them is the output projection. The convolution tail has the model's
+    number format; so has the state, unless `state_fp32`.
     """
 
     variant: StateSpaceKind
@@ -75,15 +77,20 @@ class StateSpace:
         return self.conv_width * self.tail
 
     @property
+    def fused_output(self) -> bool:
+        """Whether one function runs up to and including the output projection, whose input is then not kept."""
+        return self.variant in {StateSpaceKind.MAMBA, StateSpaceKind.MAMBA2}
+
+    @property
     def saved_elements_per_token(self) -> int:
         """
         Elements in the run's number format that backward keeps of one token.
 
         Formula:  MAMBA 3·I + R + 4·S  (x and z 2·I, x_proj's output R + 2·S, B and C 2·S, the scan's output I; the
                   convolution, the time step and the gated output are computed again)
-                  JAMBA 8·I + 2·R + 4·S  (x and z 2·I, a copy of z, the convolution's output and the scan's copy of it,
-                  the time step, the scan's output before and after the gate; dt, B and C before and after their scales)
-                  ZAMBA 7·I + N·(R + 2·S)  (the same with x copied out of x and z)
+                  JAMBA 7·I + 2·R + 4·S  (x and z 2·I, a copy of z, the convolution's output and the scan's copy of it,
+                  the time step, the scan's output before the gate; dt, B and C before and after their scales)
+                  ZAMBA 6·I + N·(R + 2·S)  (the same with x copied out of x and z)
                   MAMBA2 2·I + C + N  (z, x, B, C and dt as projected: I + C + N, the scan's output I; the convolution,
                   the chunk states and the gated norm are computed again)
         Source:   see this module.
@@ -94,9 +101,9 @@ class StateSpace:
             case StateSpaceKind.MAMBA:
                 return 3 * self.inner + self.dt_rank + 4 * self.state
             case StateSpaceKind.JAMBA:
-                return 8 * self.inner + 2 * self.dt_rank + 4 * self.state
+                return 7 * self.inner + 2 * self.dt_rank + 4 * self.state
             case StateSpaceKind.ZAMBA:
-                return 7 * self.inner + self.heads * (self.dt_rank + 2 * self.state)
+                return 6 * self.inner + self.heads * (self.dt_rank + 2 * self.state)
             case StateSpaceKind.MAMBA2:
                 return 2 * self.inner + self.conv_width + self.heads
 
@@ -118,8 +125,8 @@ class LinearAttention:
     `heads` is N, each with values of `value_dim`; keys have `key_heads` heads (N if None) of `key_dim` H. A recurrence over
     single channels (RWKV, RG-LRU) has key_dim 1. `conv_width` is C: the channels that the convolution, or RWKV's shift by
     one token, runs over; `tail` is how many past tokens of them the cache keeps. `chunk` is c: tokens that are worked on
-    together. `parts` are the weights, as the reader found them. The convolution tail has the model's number format; so has
-    the state, unless `state_fp32`.
+    together. `parts` are the weights, as the reader found them; the last linear among them is the output projection. The
+    convolution tail has the model's number format; so has the state, unless `state_fp32`.
     """
 
     variant: LinearKind
@@ -168,19 +175,26 @@ class LinearAttention:
         return self.conv_width * self.tail
 
     @property
+    def fused_output(self) -> bool:
+        """Never: the output projection is a linear of its own, which keeps its input."""
+        return False
+
+    @property
     def saved_elements_per_token(self) -> int:
         """
         Elements in the run's number format that backward keeps of one token.
 
-        Formula:  GATED_DELTA_NET C + 2·K + 4·V + (c + 1)·N  (the convolution's input, normalised query and key, the value,
-                  three more of V in gated norm and output projection, the solved c · N of each chunk, beta)
-                  KIMI_DELTA C + 4·V + (2·c + 1)·N + 2·H  (the same with two such matrices, and the low ranks of both gates)
-                  BAILING_DELTA C + 5·V + (2·c + 1)·N  (the same with the decay in the run's format)
-                  LIGHTNING 13·V + c·N + H·V / c  (plain torch: 3·V before the activation, 6·V of blocks, c · N decayed
-                  scores, the state at each block, 4·V of gate, norm and output projection)
-                  RG_LRU 15·V  (plain torch, one step a token)
-                  RWKV 5·V + 2·C  (key, value, receptance, the kernel's output, their product; shift and three mixes)
-                  SHORT_CONV 6·V  (both gates and x 3·V, the convolution's input and output, the output projection's input)
+        Formula:  GATED_DELTA_NET C + 2·K + 3·V + (c + 1)·N  (the convolution's input, normalised query and key, the value,
+                  two more of V in the gated norm, the solved c · N of each chunk, beta)
+                  KIMI_DELTA C + 3·V + (2·c + 1)·N + 2·H  (query, key and value, two such matrices, the low ranks of both
+                  gates)
+                  BAILING_DELTA C + 4·V + (2·c + 1)·N  (the same with the decay in the run's format, no low ranks)
+                  LIGHTNING 12·V + c·N + H·V / c  (plain torch: 3·V before the activation, 6·V of blocks, c · N decayed
+                  scores, the state at each block, 3·V of norm and gate)
+                  RG_LRU 14·V  (plain torch, one step a token)
+                  RWKV 4·V + 2·C  (key, value, receptance, the kernel's output; the shift and the three mixes that key,
+                  value and receptance read)
+                  SHORT_CONV 5·V  (both gates and x, the convolution's input and output)
         Source:   see this module; MiniMax, RecurrentGemma and RWKV from transformers' own code.
         Ignores:  OLMo's doubled beta (N); RG-LRU's reset masks (2 bytes).
 
@@ -190,19 +204,19 @@ class LinearAttention:
         values, heads = self.value_width, self.heads
         match self.variant:
             case LinearKind.GATED_DELTA_NET:
-                return self.conv_width + 2 * self.key_width + 4 * values + (self.chunk + 1) * heads
+                return self.conv_width + 2 * self.key_width + 3 * values + (self.chunk + 1) * heads
             case LinearKind.KIMI_DELTA:
-                return self.conv_width + 4 * values + (2 * self.chunk + 1) * heads + 2 * self.key_dim
+                return self.conv_width + 3 * values + (2 * self.chunk + 1) * heads + 2 * self.key_dim
             case LinearKind.BAILING_DELTA:
-                return self.conv_width + 5 * values + (2 * self.chunk + 1) * heads
+                return self.conv_width + 4 * values + (2 * self.chunk + 1) * heads
             case LinearKind.LIGHTNING:
-                return 13 * values + self.chunk * heads + self.key_dim * values // self.chunk
+                return 12 * values + self.chunk * heads + self.key_dim * values // self.chunk
             case LinearKind.RG_LRU:
-                return 15 * values
+                return 14 * values
             case LinearKind.RWKV:
-                return 5 * values + 2 * self.conv_width
+                return 4 * values + 2 * self.conv_width
             case LinearKind.SHORT_CONV:
-                return 6 * values
+                return 5 * values
             case LinearKind.MLSTM:
                 raise UnsupportedError("no account of what an mLSTM layer keeps for backward", "serving is covered")
 

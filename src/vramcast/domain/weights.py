@@ -9,6 +9,7 @@ class WeightKind(StrEnum):
     """What a parameter tensor is; this decides whether it is quantised, adapted, or kept as it is."""
 
     LINEAR = "linear"  # the matrix of an nn.Linear (or GPT-2's Conv1D): quantised, and a LoRA target
+    SHARED = "shared"  # the same of which several blocks hold one copy: never quantised, adapters on it not modelled
     BIAS = "bias"
     NORM = "norm"
     EMBEDDING = "embedding"

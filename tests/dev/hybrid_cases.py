@@ -1,0 +1,72 @@
+"""Tiny configs of every recurrent and hybrid family, and of each of their options that adds parameters."""
+
+from typing import Any
+
+import pytest
+
+BASE: dict[str, Any] = {
+    "hidden_size": 64,
+    "num_hidden_layers": 4,
+    "vocab_size": 500,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "tie_word_embeddings": False,
+}
+ATTENTION = {"num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 96}
+TIED = {"tie_word_embeddings": True}
+BIAS = {"attention_bias": True}
+MAMBA1 = {"mamba_d_state": 8, "mamba_d_conv": 3, "mamba_expand": 3, "mamba_dt_rank": 5}
+MAMBA1_CHANGES = [TIED, {"mamba_conv_bias": False}, {"mamba_proj_bias": True}, {"mamba_dt_rank": "auto"}]
+
+CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
+    "mamba": (
+        {"state_size": 8, "expand": 3, "conv_kernel": 3, "time_step_rank": 5},
+        [TIED, {"use_bias": True}, {"use_conv_bias": False}, {"time_step_rank": "auto"}],
+    ),
+    "falcon_mamba": (
+        {"state_size": 8, "expand": 3, "conv_kernel": 3, "time_step_rank": 5},
+        [TIED, {"use_bias": True}, {"use_conv_bias": False}, {"time_step_rank": "auto"}],
+    ),
+    "mamba2": (
+        {"state_size": 8, "expand": 2, "conv_kernel": 3, "num_heads": 8, "head_dim": 16, "n_groups": 2},
+        [TIED, {"use_bias": True}, {"use_conv_bias": False}, {"n_groups": 8}],
+    ),
+    "jamba": (
+        ATTENTION | MAMBA1 | {"attn_layer_period": 4, "attn_layer_offset": 2, "num_experts": 4},
+        [*MAMBA1_CHANGES, {"num_experts": 1}, {"head_dim": 24}, {"expert_layer_period": 3}],
+    ),
+    "zamba": (
+        ATTENTION
+        | MAMBA1
+        | {"num_hidden_layers": 7, "attn_layer_period": 2, "attn_layer_offset": 1, "mamba_expand": 2},
+        [
+            *MAMBA1_CHANGES,
+            {"n_mamba_heads": 4},
+            {"attention_head_dim": 24},
+            {"layers_block_type": ["hybrid", "mamba", "mamba", "hybrid", "hybrid", "mamba", "mamba"]},
+        ],
+    ),
+    "zamba2": (
+        ATTENTION
+        | {"num_hidden_layers": 7, "num_key_value_heads": 4, "mamba_d_state": 8, "mamba_d_conv": 3, "adapter_rank": 6}
+        | {"layers_block_type": ["mamba", "hybrid", "hybrid", "mamba", "hybrid", "hybrid", "hybrid"]},
+        [
+            TIED,
+            {"add_bias_linear": True},
+            {"num_mem_blocks": 2},
+            {"num_mem_blocks": 9},
+            {"use_shared_attention_adapter": True},
+            {"use_shared_attention_adapter": True, "num_mem_blocks": 2},
+            {"n_mamba_heads": 4, "mamba_ngroups": 2},
+            {"num_key_value_heads": None},
+            {"intermediate_size": None},
+            {"layers_block_type": None, "num_hidden_layers": 54},
+        ],
+    ),
+}
+CHANGED = [
+    pytest.param(BASE | {"model_type": kind} | own | change, id=f"{kind}-{change}")
+    for kind, (own, changes) in CASES.items()
+    for change in ({}, *changes)
+]
