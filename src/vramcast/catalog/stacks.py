@@ -1,0 +1,41 @@
+"""Framework defaults by version, with the date they were checked."""
+
+import json
+from functools import cache
+from importlib.resources import files
+
+from vramcast.domain.errors import InputError
+from vramcast.domain.stack import Stack
+
+
+@cache
+def all_stacks() -> tuple[Stack, ...]:
+    """Every row of the catalog, oldest version of a framework first."""
+    rows = json.loads(files("vramcast.catalog").joinpath("data", "stacks.json").read_text(encoding="utf-8"))
+    return tuple(
+        Stack(
+            name=row["name"],
+            version=row["version"],
+            checked=row["checked"],
+            source=row["source"],
+            versions=tuple(row["versions"].items()),
+            defaults=tuple(row["defaults"].items()),
+            kept_workspace=row["kept_workspace"],
+        )
+        for row in rows
+    )
+
+
+def find_stack(name: str) -> Stack:
+    """
+    The stack called `name` (`trl-sft`) or `name@version`; without a version, the oldest row's, which releases keep stable.
+
+    Raises:
+        InputError: no row has that name or version.
+    """
+    wanted, _, version = name.lower().partition("@")
+    for stack in all_stacks():
+        if stack.name == wanted and (not version or stack.version.startswith(version)):
+            return stack
+    known = ", ".join(f"{stack.name}@{stack.version}" for stack in all_stacks())
+    raise InputError(f"no stack is called {name[:40]!r}", f"known: {known}")
