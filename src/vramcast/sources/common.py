@@ -42,6 +42,13 @@ def hidden_over_heads(config: Config) -> int:
     return hidden // heads
 
 
+def even_groups(config: Config, heads: int, kv_heads: int) -> int:
+    """The KV heads, if they divide the heads. Raises InputError if they do not."""
+    if heads % kv_heads:
+        raise InputError(f"{config.name}: {kv_heads} key/value heads do not divide {heads} heads")
+    return kv_heads
+
+
 def multi_head(config: Config, **options: Any) -> Attention:
     """Attention with as many KV heads as heads, which share the hidden size: families that know no other."""
     heads = config.size("num_attention_heads")
@@ -61,9 +68,7 @@ def grouped_query(
         InputError: KV heads do not divide the heads, or heads the hidden size where no head dim is given.
     """
     heads = config.size("num_attention_heads")
-    groups = _size_or(config, "num_key_value_heads", kv_heads) or heads
-    if heads % groups:
-        raise InputError(f"{config.name}: {groups} key/value heads do not divide {heads} heads")
+    groups = even_groups(config, heads, _size_or(config, "num_key_value_heads", kv_heads) or heads)
     width = _size_or(config, "head_dim", head_dim) or hidden_over_heads(config)
     return Attention(heads=heads, kv_heads=groups, head_dim=width, **options)
 

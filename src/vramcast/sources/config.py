@@ -41,6 +41,10 @@ class Config:
         own = {canonical: self._data[key] for canonical, key in names.items() if self._data.get(key) is not None}
         return Config({**self._data, **own}, self.name)
 
+    def keys(self) -> frozenset[str]:
+        """The keys that are there, even as null."""
+        return frozenset(self._data)
+
     def raw(self, *keys: str) -> Any:
         """The first value present, unchecked; None if there is none."""
         for key in keys:
