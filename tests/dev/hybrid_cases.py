@@ -18,6 +18,15 @@ TIED = {"tie_word_embeddings": True}
 BIAS = {"attention_bias": True}
 MAMBA1 = {"mamba_d_state": 8, "mamba_d_conv": 3, "mamba_expand": 3, "mamba_dt_rank": 5}
 MAMBA1_CHANGES = [TIED, {"mamba_conv_bias": False}, {"mamba_proj_bias": True}, {"mamba_dt_rank": "auto"}]
+MAMBA2 = {"mamba_d_state": 8, "mamba_d_conv": 3, "mamba_expand": 2, "mamba_n_heads": 8, "mamba_n_groups": 2}
+MAMBA2_CHANGES = [
+    TIED,
+    {"mamba_conv_bias": False},
+    {"mamba_proj_bias": True},
+    {"mamba_d_head": 16},
+    {"mamba_expand": 3},
+    {"mamba_n_groups": 8},
+]
 
 CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "mamba": (
@@ -62,6 +71,48 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
             {"num_key_value_heads": None},
             {"intermediate_size": None},
             {"layers_block_type": None, "num_hidden_layers": 54},
+        ],
+    ),
+    "bamba": (
+        ATTENTION | MAMBA2 | {"attn_layer_indices": [1, 3]},
+        [*MAMBA2_CHANGES, BIAS, {"mlp_bias": True}, {"attn_layer_indices": None}, {"num_key_value_heads": None}],
+    ),
+    "granitemoehybrid": (
+        ATTENTION
+        | MAMBA2
+        | {"layer_types": ["mamba", "attention", "linear_attention", "full_attention"], "shared_intermediate_size": 48}
+        | {"num_local_experts": 6, "num_experts_per_tok": 2},
+        [*MAMBA2_CHANGES, BIAS, {"num_local_experts": 0}, {"layer_types": None}, {"num_key_value_heads": None}],
+    ),
+    "falcon_h1": (
+        ATTENTION | MAMBA2 | {"mamba_d_ssm": 96, "mamba_d_head": 12},
+        [
+            TIED,
+            {"mamba_conv_bias": False},
+            {"mamba_proj_bias": True},
+            {"projectors_bias": True},
+            {"mamba_rms_norm": True},
+            {"mamba_d_ssm": None, "mamba_d_head": "auto"},
+            {"mlp_bias": True},
+            BIAS,
+        ],
+    ),
+    "nemotron_h": (
+        ATTENTION
+        | {"ssm_state_size": 8, "mamba_num_heads": 6, "mamba_head_dim": 16, "n_groups": 2, "conv_kernel": 3}
+        | {"head_dim": 24, "n_routed_experts": 6, "moe_intermediate_size": 40}
+        | {"moe_shared_expert_intermediate_size": 56, "num_hidden_layers": 5}
+        | {"layers_block_type": ["mamba", "moe", "attention", "mlp", "linear_attention"]},
+        [
+            TIED,
+            {"use_bias": True},
+            {"use_conv_bias": False},
+            {"mlp_bias": True},
+            {"moe_latent_size": 32},
+            {"moe_latent_size": 32, "mlp_bias": True},
+            {"layers_block_type": None, "hybrid_override_pattern": "MM-E*"},
+            {"layers_block_type": None},
+            {"num_nextn_predict_layers": 1},
         ],
     ),
 }
