@@ -14,8 +14,9 @@ from vramcast.domain.errors import InputError, UnsupportedError, VramcastError
 from vramcast.domain.model import ModelSpec
 from vramcast.sources.checkpoint import Checkpoint, from_headers
 from vramcast.sources.folder import CONFIG, checkpoint_beside, from_config
-from vramcast.sources.json_file import read_json
+from vramcast.sources.json_file import LARGEST_CONFIG, read_json
 from vramcast.sources.safetensors import Header, checked_tensors
+from vramcast.units import format_bytes
 
 if TYPE_CHECKING:
     from huggingface_hub import SafetensorsFileMetadata
@@ -35,7 +36,9 @@ def read_hub_model(repo: str, revision: str | None = None, *, offline: bool = Fa
     """
     offline = _prepare(offline)
     name = f"{repo}@{revision}" if revision else repo
-    config = _download_config(repo, revision, offline)
+    trouble = None if offline else _trouble(repo, revision)
+    offline = offline or trouble is not None
+    config = _config_file(repo, revision, offline, trouble)
     data = read_json(config, name)
     checkpoint, notes = checkpoint_beside(config.parent, name)
     if not offline and not (checkpoint and checkpoint.complete):
@@ -56,16 +59,45 @@ def _prepare(offline: bool) -> bool:
     return offline or constants.HF_HUB_OFFLINE
 
 
-def _download_config(repo: str, revision: str | None, offline: bool) -> Path:
-    from huggingface_hub import hf_hub_download
+def _trouble(repo: str, revision: str | None) -> VramcastError | None:
+    """
+    Ask once for the config's metadata: None if the hub has it, the error to tell if the hub cannot be asked.
+
+    huggingface_hub's own download would try for half a minute before it gave up.
+
+    Raises:
+        InputError: the hub says that there is no such model or revision, that it is gated, or that the config is huge.
+        UnsupportedError: the hub says that the model has no config.
+    """
+    from huggingface_hub import errors, get_hf_file_metadata, hf_hub_url
+
+    try:
+        size = get_hf_file_metadata(hf_hub_url(repo, CONFIG, revision=revision)).size or 0
+    except Exception as error:
+        told = _translated(error, repo, revision)
+        refusals = (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError)
+        if isinstance(error, (*refusals, errors.HFValidationError)):
+            raise told from error
+        return told
+    if size > LARGEST_CONFIG:
+        raise InputError(f"{repo}: a {CONFIG} of {format_bytes(size)} is no language model's")
+    return None
+
+
+def _config_file(repo: str, revision: str | None, offline: bool, trouble: VramcastError | None) -> Path:
+    """The config in the cache, downloaded if need be; `trouble` is what to say when it is not there."""
+    from huggingface_hub import errors, hf_hub_download
 
     try:
         return Path(hf_hub_download(repo, CONFIG, revision=revision, local_files_only=offline))
+    except errors.LocalEntryNotFoundError as error:
+        absent = InputError(f"{repo}: not in the local cache, and the hub is switched off", _ELSEWHERE)
+        raise trouble or absent from error
     except Exception as error:  # whatever its HTTP client of the day raises
-        raise _translated(error, repo, revision, offline) from error
+        raise _translated(error, repo, revision) from error
 
 
-def _translated(error: Exception, repo: str, revision: str | None, offline: bool) -> VramcastError:
+def _translated(error: Exception, repo: str, revision: str | None) -> VramcastError:
     from huggingface_hub import constants, errors
 
     match error:  # subclasses first
@@ -78,16 +110,14 @@ def _translated(error: Exception, repo: str, revision: str | None, offline: bool
             return InputError(f"{repo}: not on {constants.ENDPOINT}, or private", "check the spelling, or set HF_TOKEN")
         case errors.RevisionNotFoundError():
             return InputError(f"{repo} has no revision {revision}")
-        case errors.LocalEntryNotFoundError() if offline:
-            return InputError(f"{repo}: not in the local cache, and the hub is switched off", _ELSEWHERE)
-        case errors.LocalEntryNotFoundError():
-            return InputError(f"{repo}: {constants.ENDPOINT} does not answer", _ELSEWHERE)
         case errors.EntryNotFoundError():
             return UnsupportedError(f"{repo} has no {CONFIG}: not a language model in transformers' layout")
         case errors.HFValidationError():
             return InputError(f"{repo} is no hub id", "a hub id looks like org/name or org/name@revision")
+        case errors.HfHubHTTPError():
+            return InputError(f"{repo}: {constants.ENDPOINT} refused: {_first_line(error)}", _ELSEWHERE)
         case _:
-            return InputError(f"{repo}: {constants.ENDPOINT} failed: {_first_line(error)}", _ELSEWHERE)
+            return InputError(f"{repo}: {constants.ENDPOINT} does not answer: {_first_line(error)}", _ELSEWHERE)
 
 
 def _remote_checkpoint(repo: str, revision: str | None, name: str) -> tuple[Checkpoint | None, tuple[str, ...]]:
