@@ -115,6 +115,44 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
             {"num_nextn_predict_layers": 1},
         ],
     ),
+    "recurrent_gemma": (
+        ATTENTION
+        | {"lru_width": 96, "conv1d_width": 3, "attention_window_size": 8, "block_types": ["recurrent", "attention"]},
+        [TIED, BIAS, {"lru_width": None}, {"num_key_value_heads": None}],
+    ),
+    "rwkv": ({}, [TIED, {"attention_hidden_size": 96}, {"intermediate_size": 80}]),
+    "lfm2": (
+        ATTENTION | {"full_attn_idxs": [1, 3], "block_multiple_of": 16},
+        [
+            TIED,
+            {"tie_embedding": True},
+            {"conv_bias": True},
+            {"conv_L_cache": 5},
+            {"block_ff_dim": 120},
+            {"block_ffn_dim_multiplier": 1.3},
+            {"block_auto_adjust_ff_dim": False},
+            {"full_attn_idxs": None},
+            {"layer_types": ["conv", "full_attention", "conv", "conv"]},
+        ],
+    ),
+    "lfm2_moe": (
+        ATTENTION
+        | {"layer_types": ["conv", "full_attention", "conv", "full_attention"], "num_experts": 6, "num_dense_layers": 1}
+        | {"num_experts_per_tok": 2, "moe_intermediate_size": 40},
+        [TIED, {"tie_embedding": True}, {"conv_bias": True}, {"num_dense_layers": 4}, {"use_expert_bias": False}],
+    ),
+    "lfm3": (
+        ATTENTION | {"num_hidden_layers": 6, "head_dim": 24},
+        [
+            TIED,
+            BIAS,
+            {"conv_bias": True},
+            {"conv_L_cache": 5},
+            {"use_sandwich_norm": False},
+            {"use_attention_gate": False},
+            {"layer_types": ["conv", "full_attention", "sliding_attention"] * 2},
+        ],
+    ),
 }
 CHANGED = [
     pytest.param(BASE | {"model_type": kind} | own | change, id=f"{kind}-{change}")
