@@ -168,6 +168,16 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "helium": (LLAMA | {"head_dim": 16}, [{}, BIAS, {"mlp_bias": True}]),
     "ernie4_5": (LLAMA, [{}, {"use_bias": True}, {"head_dim": None}]),
     "bitnet": (LLAMA, [{}, BIAS, TIED]),
+    "cwm": (LLAMA, [{}, MIX, {"head_dim": 16}, {"mlp_bias": True}]),
+    "granite_swa": (
+        LLAMA,
+        [{}, MIX, BIAS, {"mlp_bias": True}, {"layer_rope_theta": [0.0, 1e4, 1e4, 0.0, 1e4, 1e4, 1e4]}],
+    ),
+    "hyperclovax": (LLAMA, [{}, {"use_post_norm": False}, BIAS, {"mlp_bias": True}]),
+    "jais2": (LLAMA, [{}, {"attention_bias": False}, {"mlp_bias": False}]),
+    "nanochat": (LLAMA, [{}, BIAS, {"final_logit_softcapping": None}]),
+    "openai-gpt": (GPT, [{}, {"tie_word_embeddings": False}]),
+    "gpt-sw3": (GPT, [{}]),
     "mllama_text_model": (LLAMA | {"pad_token_id": 0}, [{}, {"cross_attention_layers": [1, 2, 5]}]),
 }
 TINY = [(model_type, base | change) for model_type, (base, changes) in CASES.items() for change in changes]

@@ -103,6 +103,12 @@ def sliding_layers(config: Config, rule: Callable[[int], bool]) -> tuple[bool, .
     return tuple(kind == "sliding_attention" for kind in kinds)
 
 
+def capped(config: Config, key: str, *, default: bool) -> bool:
+    """Whether a soft cap is set: null says no, an absent key says `default`."""
+    config.number(key)  # refuses what is not a number
+    return config.raw(key) is not None if config.has(key) else default
+
+
 def runs_of(kinds: Iterable[Kind], build: Callable[[Kind], Layer]) -> tuple[LayerRun, ...]:
     """The layers of a mix, in order, run-length encoded; each kind is built once."""
     order = tuple(kinds)
@@ -135,7 +141,7 @@ def decoder(config: Config, layers: Layer | tuple[LayerRun, ...], *, tied: bool 
     fields: dict[str, Any] = {
         "layers": layers,
         "tied_head": config.flag("tie_word_embeddings", default=tied),
-        "final_norm": layers[0].layer.norms[0],
+        "final_norm": options.get("final_norm") or layers[0].layer.norms[0],
     }
     return spec(config, **(fields | options))
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from vramcast.domain.errors import InputError
 from vramcast.domain.layer import Attention, Layer
 from vramcast.domain.model import ModelSpec
-from vramcast.sources.common import decoder, dense, grouped_query, rms, runs_of, sliding_layers, sliding_window
+from vramcast.sources.common import capped, decoder, dense, grouped_query, rms, runs_of, sliding_layers, sliding_window
 from vramcast.sources.config import Config
 from vramcast.sources.registry import reads
 
@@ -52,12 +52,6 @@ def read_gemma3(config: Config) -> ModelSpec:
         return replace(plain, qk_norms=(rms(plain.head_dim),) * 2)
 
     return _read_mixed(config, pattern, window, attention, norms=4, logits_capped=False)
-
-
-def capped(config: Config, key: str, *, default: bool) -> bool:
-    """Whether a soft cap is set: null says no, an absent key says `default`."""
-    config.number(key)  # refuses what is not a number
-    return config.raw(key) is not None if config.has(key) else default
 
 
 def kept_window(config: Config, default: int, *, halved: bool) -> int | None:

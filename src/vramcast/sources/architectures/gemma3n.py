@@ -6,9 +6,9 @@ from vramcast.domain.errors import InputError
 from vramcast.domain.layer import Attention, Dense, Layer, Norm, NormKind
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.weights import Weight, WeightKind, linear
-from vramcast.sources.architectures.gemma import TANH, capped, sharing_layers
+from vramcast.sources.architectures.gemma import TANH, sharing_layers
 from vramcast.sources.architectures.gemma4 import per_layer_embedding
-from vramcast.sources.common import decoder, grouped_query, rms, runs_of, sliding_layers, sliding_window
+from vramcast.sources.common import capped, decoder, grouped_query, rms, runs_of, sliding_layers, sliding_window
 from vramcast.sources.config import Config
 from vramcast.sources.registry import reads
 

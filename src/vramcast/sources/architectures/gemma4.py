@@ -6,8 +6,8 @@ from vramcast.domain.errors import UnsupportedError
 from vramcast.domain.layer import Attention, Dense, Ffn, Layer, MixtureOfExperts, Norm, NormKind
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.weights import Weight, WeightKind, linear
-from vramcast.sources.architectures.gemma import TANH, capped, kept_window, sharing_layers
-from vramcast.sources.common import decoder, even_groups, grouped_query, rms, runs_of, sliding_layers
+from vramcast.sources.architectures.gemma import TANH, kept_window, sharing_layers
+from vramcast.sources.common import capped, decoder, even_groups, grouped_query, rms, runs_of, sliding_layers
 from vramcast.sources.config import Config
 from vramcast.sources.registry import reads
 

@@ -20,6 +20,12 @@ def read_glm4(config: Config) -> ModelSpec:
     return decoder(config, _layer(config, norms=4))
 
 
+@reads("glm4v_text")
+def read_glm4v_text(config: Config) -> ModelSpec:
+    """The language part of GLM-4.1V: GLM-4 with heads that share the hidden size."""
+    return decoder(config, _layer(config, norms=4, head_dim=None))
+
+
 @reads("chatglm")
 def read_chatglm(config: Config) -> ModelSpec:
     """
@@ -54,10 +60,10 @@ def read_chatglm(config: Config) -> ModelSpec:
     )
 
 
-def _layer(config: Config, norms: int) -> Layer:
+def _layer(config: Config, *, norms: int, head_dim: int | None = 128) -> Layer:
     bias = config.flag("attention_bias", default=True)
     return Layer(
-        mixer=grouped_query(config, kv_heads=2, head_dim=128, qkv_bias=bias),
+        mixer=grouped_query(config, kv_heads=2, head_dim=head_dim, qkv_bias=bias),
         ffn=dense(config, fused_gate_up=True),
         norms=(rms(config.size("hidden_size")),) * norms,
     )

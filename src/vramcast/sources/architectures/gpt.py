@@ -16,6 +16,28 @@ def read_gpt2(config: Config) -> ModelSpec:
     return _read_learned(config, attention, "gelu_new")
 
 
+@reads("openai-gpt")
+def read_gpt(config: Config) -> ModelSpec:
+    """GPT-1: GPT-2 with norms after each part and none at the end."""
+    config = _named(config)
+    hidden = config.size("hidden_size")
+    word = config.text("afn", default="gelu")
+    layer = Layer(
+        mixer=multi_head(config, fused_qkv=True, qkv_bias=True, out_bias=True, rotary=False),
+        ffn=Dense(width=4 * hidden, gated=False, bias=True, activation="gelu_new" if word == "gelu" else word),
+        norms=(layer_norm(hidden),) * 2,
+    )
+    return decoder(
+        config,
+        layer,
+        tied=True,
+        final_norm=None,
+        positions=config.size("max_position_embeddings", default=512),
+        dropout=_dropout(config, default=0.1),
+        notes=("the causal-mask buffer of every layer, 4 · positions² bytes",),
+    )
+
+
 @reads("gpt_bigcode")
 def read_gpt_bigcode(config: Config) -> ModelSpec:
     """GPT-2 with one key/value head (StarCoder, SantaCoder)."""

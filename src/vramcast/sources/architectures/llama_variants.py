@@ -52,6 +52,18 @@ def read_hunyuan(config: Config) -> ModelSpec:
     return decoder(config, Layer(mixer=_head_normed(config), ffn=dense(config), norms=_two(config)))
 
 
+@reads("hyperclovax")
+def read_hyperclovax(config: Config) -> ModelSpec:
+    """Granite with norms after each part as well, unless the config says otherwise."""
+    bias = config.flag("attention_bias")
+    layer = Layer(
+        mixer=grouped_query(config, qkv_bias=bias, out_bias=bias),
+        ffn=dense(config, bias=config.flag("mlp_bias")),
+        norms=_two(config) * (2 if config.flag("use_post_norm", default=True) else 1),
+    )
+    return decoder(config, layer)
+
+
 @reads("helium")
 def read_helium(config: Config) -> ModelSpec:
     """

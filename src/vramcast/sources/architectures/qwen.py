@@ -25,7 +25,7 @@ def read_qwen2_vl_text(config: Config) -> ModelSpec:
 @reads("qwen2_vl", "qwen2_5_vl")
 def read_flat_qwen2_vl(config: Config) -> ModelSpec:
     """Qwen2-VL as its checkpoints' files have it: the keys of the language part lie beside the vision's."""
-    return read_qwen2_vl_text(config)
+    return replace(read_qwen2_vl_text(config), notes=("the vision part",))
 
 
 @reads("qwen3")
