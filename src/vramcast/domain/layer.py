@@ -216,7 +216,8 @@ class MixtureOfExperts:
     `fused` is how transformers 5 holds the experts: two 3-D tensors, not a list of linears. `router_bias` counts the
     gate's bias; `router_linear` says that the gate is a plain nn.Linear, which quantisers and adapters find.
     `shared_gate` is the sigmoid gate on the shared expert (Qwen2-MoE). `latent` is what the experts read and write where
-    projections lead there and back (Nemotron 3); the projections are in `extra`.
+    projections lead there and back (Nemotron 3); the projections are in `extra`. `zero_experts` hand their input through
+    (LongCat-Flash): the router scores them, and transformers builds gate and up rows for them that nothing reads.
     """
 
     experts: int
@@ -230,24 +231,27 @@ class MixtureOfExperts:
     router_bias: bool = False
     router_linear: bool = False
     latent: int | None = None
+    zero_experts: int = 0
     activation: str = "silu"
     extra: tuple[Weight, ...] = ()
 
     def idle_parameters(self, hidden: int) -> int:
-        """Parameters of the experts - top_k experts that one token does not visit."""
+        """Parameters of the experts - top_k experts that one token does not visit, and of zero experts."""
         held = sum(weight.parameters for weight in self._expert_weights(hidden))
-        return held // self.experts * (self.experts - self.top_k)
+        unread = sum(weight.parameters for weight in self._zero_expert_weights(hidden))
+        return held // self.experts * (self.experts - self.top_k) + unread
 
     def weights(self, hidden: int) -> tuple[Weight, ...]:
         """Router, experts (fused or one linear each), shared expert and its gate."""
         kind = WeightKind.LINEAR if self.router_linear else WeightKind.ROUTER
-        router: tuple[Weight, ...] = (Weight("router", (self.experts, hidden), kind),)
+        scored = self.experts + self.zero_experts
+        router: tuple[Weight, ...] = (Weight("router", (scored, hidden), kind),)
         if self.router_bias:
-            router += (Weight("router.bias", (self.experts,), WeightKind.BIAS),)
+            router += (Weight("router.bias", (scored,), WeightKind.BIAS),)
         shared = self.shared.weights(hidden) if self.shared else ()
         if self.shared_gate:
             shared += linear("shared_expert_gate", 1, hidden)
-        return (*router, *self._expert_weights(hidden), *shared, *self.extra)
+        return (*router, *self._expert_weights(hidden), *self._zero_expert_weights(hidden), *shared, *self.extra)
 
     def _expert_weights(self, hidden: int) -> tuple[Weight, ...]:
         hidden = self.latent or hidden
@@ -267,6 +271,11 @@ class MixtureOfExperts:
             Weight(f"{name}.bias", (self.experts, first), WeightKind.BIAS),
             Weight("down_proj.bias", (self.experts, hidden), WeightKind.BIAS),
         )
+
+    def _zero_expert_weights(self, hidden: int) -> tuple[Weight, ...]:
+        if not self.zero_experts:
+            return ()
+        return (Weight("zero_experts.gate_up_proj", (self.zero_experts, 2 * self.width, hidden), WeightKind.EXPERTS),)
 
 
 Ffn = Dense | MixtureOfExperts
@@ -302,10 +311,17 @@ class Layer:
         return tuple(mixer for mixer in (self.mixer, self.beside) if mixer is not None)
 
     def idle_parameters(self, hidden: int) -> int:
-        """Parameters of the experts that one token does not visit."""
-        if self.shares_weights or not isinstance(self.ffn, MixtureOfExperts):
+        """
+        Parameters of the experts that one token does not visit.
+
+        Experts in a mixer (JetMoE) are taken to be as many, and visited as often, as those of the feed-forward part.
+        """
+        ffn = self.ffn
+        if self.shares_weights or not isinstance(ffn, MixtureOfExperts):
             return 0
-        return self.ffn.idle_parameters(hidden)
+        weights = (weight for mixer in self.mixers for weight in mixer.weights(hidden))
+        held = sum(weight.parameters for weight in weights if weight.kind is WeightKind.EXPERTS)
+        return ffn.idle_parameters(hidden) + held // ffn.experts * (ffn.experts - ffn.top_k)
 
     def weights(self, hidden: int) -> tuple[Weight, ...]:
         """Every parameter tensor that the block stores."""
