@@ -34,6 +34,8 @@ LATENT = {
     "qk_rope_head_dim": 8,
     "v_head_dim": 20,
 }
+SPARSE_LATENT = LATENT | DEEPSEEK | {"index_head_dim": 16, "index_n_heads": 3}
+INDEXERS = {"indexer_types": ["full", "shared", "shared", "full"]}
 WHOLE_QUERY = {"q_lora_rank": None}
 FIRST = {"first_k_dense_replace": 1}
 SHARED = {"n_shared_experts": 3}
@@ -148,6 +150,51 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
         ],
     ),
     "aria_text": ({"moe_num_experts": 6}, [TIED, BIAS, {"mlp_bias": True}, {"moe_num_shared_experts": 1}]),
+    "deepseek_v32": (SPARSE_LATENT, [TIED, BIAS, FIRST, SHARED, BY_WORDS]),
+    "glm_moe_dsa": (
+        SPARSE_LATENT,
+        [TIED, BIAS, FIRST, SHARED, BY_WORDS, INDEXERS, {"index_topk_pattern": "FSSF"}, {"index_topk_freq": 2}],
+    ),
+    "axk2": (SPARSE_LATENT, [TIED, BIAS, FIRST, SHARED, BY_WORDS, {"moe_layer_freq": 2}, {"gated_norm_rank": 4}]),
+    "hy_v4": (SPARSE_LATENT, [TIED, BIAS, SHARED, BY_WORDS, INDEXERS, {"hc_mult": 2}]),
+    "deepseek_v4": (
+        DEEPSEEK
+        | {"num_key_value_heads": 1, "head_dim": 24, "q_lora_rank": 20, "o_groups": 2, "o_lora_rank": 12}
+        | {"index_head_dim": 16, "index_n_heads": 3, "num_hidden_layers": 5, "intermediate_size": 40},
+        [
+            TIED,
+            {"mlp_bias": True},
+            {"hc_mult": 2},
+            {"compress_ratios": [0, 4, 128, 0, 4, 0]},
+            {"layer_types": ["sliding_attention"] * 5},
+            {"compress_rates": {"compressed_sparse_attention": 2, "heavily_compressed_attention": 16}},
+            {"compress_rate_csa": 2, "compress_rate_hca": 32},
+            {"num_nextn_predict_layers": 0},
+        ],
+    ),
+    "longcat_flash": (
+        LATENT
+        | {
+            "n_routed_experts": 6,
+            "moe_topk": 2,
+            "expert_ffn_hidden_size": 40,
+            "ffn_hidden_size": 96,
+            "num_layers": 3,
+            "num_hidden_layers": 6,
+        },
+        [TIED, BIAS, {"zero_expert_num": 3}, {"zero_expert_num": 0}, {"router_bias": True}],
+    ),
+    "jetmoe": (LOCAL | {"kv_channels": 24}, [TIED, {"num_experts_per_tok": 1}]),
+    "minimax_m3_vl_text": (
+        LOCAL | HEAD_DIM | {"dense_intermediate_size": 80, "shared_intermediate_size": 48, "index_head_dim": 16},
+        [
+            TIED,
+            BY_WORDS,
+            {"layer_types": ["full_attention", "minimax_m3_sparse", "minimax_m3_sparse", "full_attention"]},
+            {"moe_layer_freq": [0, 1, 1, 1]},
+            {"sparse_attention_config": {"sparse_attention_freq": [0, 1, 1, 1], "sparse_index_dim": 8}},
+        ],
+    ),
 }
 ONLY_INSIDE_MULTIMODAL = {"glm4v_moe_text", "mistral4", "qwen3_vl_moe_text"}
 CHANGED = [

@@ -38,7 +38,7 @@ def latent_attention(config: Config, **options: Any) -> LatentAttention:
 
 def gated(config: Config, width: int, **options: Any) -> Dense | None:
     """A gated feed-forward part of `width` with the config's activation, such as a shared expert; None of width 0."""
-    return Dense(width=width, activation=config.text("hidden_act", default="silu"), **options) if width else None
+    return Dense(width=width, activation=_activation(config), **options) if width else None
 
 
 def mixture(config: Config, *, experts: int, top_k: int, width: int, **options: Any) -> MixtureOfExperts:
@@ -50,8 +50,7 @@ def mixture(config: Config, *, experts: int, top_k: int, width: int, **options: 
     """
     if top_k > experts:
         raise InputError(f"{config.name}: a token cannot visit {top_k} of {experts} experts")
-    activation = config.text("hidden_act", default="silu")
-    return MixtureOfExperts(experts=experts, top_k=top_k, width=width, activation=activation, **options)
+    return MixtureOfExperts(experts=experts, top_k=top_k, width=width, activation=_activation(config), **options)
 
 
 def local_experts(config: Config, *, experts: int, top_k: int, **options: Any) -> MixtureOfExperts:
@@ -184,3 +183,9 @@ def further_tokens(config: Config) -> tuple[str, ...]:
     if not count:
         return ()
     return (f"the {count} multi-token-prediction layer(s) of the checkpoint, which transformers does not build",)
+
+
+def _activation(config: Config) -> str:
+    """The config's word; MiniMax-M3's is a clamped SiLU that transformers runs as such."""
+    word = config.text("hidden_act", default="silu")
+    return "silu" if word == "swigluoai" else word

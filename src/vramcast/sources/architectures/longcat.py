@@ -1,0 +1,36 @@
+"""LongCat-Flash. Checked against transformers 5.23."""
+
+from vramcast.domain.layer import Layer, LayerRun, MixtureOfExperts
+from vramcast.domain.model import ModelSpec
+from vramcast.sources.common import decoder, rms
+from vramcast.sources.config import Config
+from vramcast.sources.moe_common import further_tokens, gated, latent_attention, mixture
+from vramcast.sources.registry import reads
+
+
+@reads("longcat_flash")
+def read_longcat(config: Config) -> ModelSpec:
+    """
+    Each block attends and feeds forward twice; a mixture beside its first MLP joins at the end of the block.
+
+    So a block is two layers here, of which the first holds the mixture with its MLP as what every token runs through.
+    """
+    norm, mixer = rms(config.size("hidden_size")), latent_attention(config)
+    plain = gated(config, config.size("ffn_hidden_size", "intermediate_size"))
+    first = Layer(mixer=mixer, ffn=_mixture(config), norms=(norm, norm))
+    second = Layer(mixer=mixer, ffn=plain, norms=(norm, norm))
+    blocks = config.size("num_layers")
+    return decoder(config, (LayerRun(first, 1), LayerRun(second, 1)) * blocks, notes=further_tokens(config))
+
+
+def _mixture(config: Config) -> MixtureOfExperts:
+    return mixture(
+        config,
+        experts=config.size("n_routed_experts", "num_local_experts"),
+        top_k=config.size("moe_topk", "num_experts_per_tok", default=12),
+        width=config.size("expert_ffn_hidden_size", "moe_intermediate_size"),
+        shared=gated(config, config.size("ffn_hidden_size", "intermediate_size")),
+        router_bias=config.flag("router_bias"),
+        router_linear=True,
+        zero_experts=config.count("zero_expert_num", default=256),
+    )

@@ -1,0 +1,59 @@
+"""The text model of MiniMax-M3. Checked against transformers 5.23."""
+
+from dataclasses import replace
+
+from vramcast.domain.errors import InputError
+from vramcast.domain.layer import Attention, Layer
+from vramcast.domain.model import ModelSpec
+from vramcast.domain.weights import Weight, WeightKind, linear
+from vramcast.sources.common import grouped_query, rms
+from vramcast.sources.config import Config
+from vramcast.sources.moe_common import gated, head_normed, local_experts, mixed_decoder, sparse_layers, words_by_layer
+from vramcast.sources.registry import reads
+
+_INDEXED = "minimax_m3_sparse"
+
+
+@reads("minimax_m3_vl_text")
+def read_minimax_m3(config: Config) -> ModelSpec:
+    """Query and key normalised by head, a fused shared expert; sparse layers have an indexer with a key of its own."""
+    norm, table = rms(config.size("hidden_size")), config.part("sparse_attention_config") or Config({}, config.name)
+    full = head_normed(grouped_query(config, kv_heads=4, head_dim=128))
+    indexed = _with_indexer(config, table, full)
+    shared = gated(config, config.size("shared_intermediate_size", default=3072), fused_gate_up=True)
+    ffn = local_experts(config, experts=128, top_k=4, shared=shared)
+
+    def build(kind: tuple[str, bool]) -> Layer:
+        word, sparse = kind
+        plain = gated(config, config.size("dense_intermediate_size", default=12288), fused_gate_up=True)
+        return Layer(mixer=indexed if word == _INDEXED else full, ffn=ffn if sparse else plain, norms=(norm, norm))
+
+    depth = config.size("num_hidden_layers")
+    indexes = _flags(table, "sparse_attention_freq", depth, default=0)
+    mixes = _flags(config, "moe_layer_freq", depth, default=1)
+    words = words_by_layer(
+        config,
+        "layer_types",
+        (_INDEXED, "full_attention"),
+        lambda index: _INDEXED if indexes[index] else "full_attention",
+    )
+    return mixed_decoder(config, zip(words, sparse_layers(config, lambda index: mixes[index] != 0), strict=True), build)
+
+
+def _flags(config: Config, key: str, depth: int, *, default: int) -> tuple[int, ...]:
+    listed = config.sizes(key, default=(default,) * depth)
+    if len(listed) != depth:
+        raise InputError(f"{config.name}: `{key}` lists {len(listed)} layers, the model has {depth}")
+    return listed
+
+
+def _with_indexer(config: Config, table: Config, mixer: Attention) -> Attention:
+    hidden = config.size("hidden_size")
+    width = table.size("sparse_index_dim", default=config.size("index_head_dim", default=128))
+    heads = table.size("sparse_num_index_heads", default=config.size("index_n_heads", default=4))
+    weights = (
+        *linear("indexer.q_proj", heads * width, hidden),
+        *linear("indexer.k_proj", width, hidden),
+        Weight("indexer.norm", (width,), WeightKind.NORM, 2),
+    )
+    return replace(mixer, index_dim=width, extra=weights)
