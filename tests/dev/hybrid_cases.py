@@ -27,6 +27,26 @@ MAMBA2_CHANGES = [
     {"mamba_expand": 3},
     {"mamba_n_groups": 8},
 ]
+DELTA = {
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 6,
+    "linear_key_head_dim": 12,
+    "linear_value_head_dim": 20,
+    "linear_conv_kernel_dim": 3,
+}
+EXPERTS = {
+    "num_experts": 6,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 40,
+    "shared_expert_intermediate_size": 48,
+}
+LATENT = {
+    "num_key_value_heads": 4,
+    "kv_lora_rank": 32,
+    "qk_nope_head_dim": 12,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 20,
+}
 
 CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "mamba": (
@@ -152,6 +172,70 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
             {"use_attention_gate": False},
             {"layer_types": ["conv", "full_attention", "sliding_attention"] * 2},
         ],
+    ),
+    "qwen3_next": (
+        ATTENTION | DELTA | EXPERTS | {"head_dim": 24},
+        [
+            TIED,
+            BIAS,
+            {"decoder_sparse_step": 2},
+            {"mlp_only_layers": [1, 2]},
+            {"num_experts": 0},
+            {"shared_expert_intermediate_size": 0},
+            {"full_attention_interval": 2},
+            {"layer_types": ["full_attention", "linear_attention"] * 2},
+        ],
+    ),
+    "qwen3_5_text": (ATTENTION | DELTA | {"head_dim": 24}, [TIED, BIAS, {"full_attention_interval": 2}]),
+    "qwen3_5_moe_text": (ATTENTION | DELTA | EXPERTS | {"head_dim": 24}, [TIED, BIAS]),
+    "olmo_hybrid": (
+        ATTENTION,
+        [
+            TIED,
+            BIAS,
+            {"num_hidden_layers": 3},
+            {"num_hidden_layers": 9},
+            {"linear_num_key_heads": 2, "linear_num_value_heads": 4},
+            {"linear_key_head_dim": 20},
+            {"linear_value_head_dim": 28},
+            {"linear_conv_kernel_dim": 3},
+            {"layer_types": ["full_attention", "linear_attention"] * 2},
+            {"num_key_value_heads": None},
+        ],
+    ),
+    "minimax": (
+        ATTENTION | {"num_local_experts": 6, "num_experts_per_tok": 2, "block_size": 32},
+        [TIED, {"head_dim": 24}, {"layer_types": ["linear_attention"] * 3 + ["full_attention"]}],
+    ),
+    "kimi_linear": (
+        ATTENTION | LATENT | EXPERTS | {"linear_num_heads": 3, "linear_head_dim": 20, "num_hidden_layers": 6},
+        [
+            TIED,
+            BIAS,
+            {"q_lora_rank": 24},
+            {"n_shared_experts": 3},
+            {"first_k_dense_replace": 2},
+            {"mlp_layer_types": ["sparse", "dense"] * 3},
+            {"layer_types": ["full_attention", "linear_attention"] * 3},
+            {
+                "linear_attn_config": {
+                    "full_attn_layers": [2, 6],
+                    "kda_layers": [1, 3, 4, 5],
+                    "head_dim": 12,
+                    "num_heads": 5,
+                    "short_conv_kernel_size": 3,
+                }
+            },
+        ],
+    ),
+    "bailing_hybrid": (
+        ATTENTION | LATENT | EXPERTS | {"head_dim": 20, "layer_group_size": 3, "num_hidden_layers": 6},
+        [TIED, BIAS, {"n_shared_experts": 3}, {"first_k_dense_replace": 1}, {"short_conv_kernel_size": 3}],
+    ),
+    "xlstm": (
+        {"hidden_size": 128, "num_heads": 2},
+        [TIED, {"use_bias": True}, {"weight_mode": "fused"}, {"weight_mode": "fused", "use_bias": True}]
+        + [{"qk_dim_factor": 1.0, "v_dim_factor": 2.0}, {"ffn_proj_factor": 1.3, "ffn_round_up_to_multiple_of": 48}],
     ),
 }
 CHANGED = [
