@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from vramcast.domain.errors import InputError, UnsupportedError
+from vramcast.domain.errors import InputError
 from vramcast.domain.model import MOST_PARAMETERS, ModelSpec
 from vramcast.sources.config import Config
 from vramcast.sources.json_file import shown
+from vramcast.sources.nested_defaults import NESTED_DEFAULTS
 from vramcast.sources.registry import readers
+from vramcast.sources.unsupported import unsupported
 
 _INHERITED = ("dtype", "torch_dtype", "tie_word_embeddings")
 _DEEPEST = 3  # multimodal configs nest their text model once, some twice
@@ -30,15 +32,14 @@ def read_config(data: object, name: str) -> ModelSpec:
 
 
 def _read(config: Config, deepest: int) -> ModelSpec:
-    reader = readers().get(config.model_type)
-    if reader is not None:
-        return reader(config)
     text = config.part("text_config") if deepest else None
     if text is None:
-        raise UnsupportedError(
-            f"{config.name}: no closed form for model type {shown(config.model_type)}",
-            "vramcast models --architectures lists the types that have one",
-        )
-    model = _read(text.within(config, *_INHERITED), deepest - 1)
+        reader = readers().get(config.model_type)
+        if reader is None:
+            raise unsupported(config)
+        return reader(config)
+    defaults = NESTED_DEFAULTS.get(text.model_type, {})
+    text = text.within(config, *_INHERITED).within(Config(defaults, config.name), *defaults)
+    model = _read(text, deepest - 1)
     left_out = f"the parts of {shown(config.model_type)} outside its text model (vision, audio)"
     return replace(model, notes=(*model.notes, left_out))
