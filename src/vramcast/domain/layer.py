@@ -127,7 +127,8 @@ class LatentAttention:
 
     `q_rank` is None where the query has no low-rank path. `index_dim` is the width of the key that a sparse-attention
     indexer caches (DeepSeek V3.2; 0: no indexer). `parts` are the weights as the reader found them, where they are not
-    the usual projections. Cache per token and layer: kv_rank + rope_dim + index_dim elements.
+    the usual projections. Cache per token and layer: kv_rank + rope_dim + index_dim elements; `shares_kv` reads an
+    earlier layer's latent and rotary key, so only index_dim is left (Mistral Large 4).
     Source: arXiv:2405.04434; layout checked against transformers 5.23, whose cache holds the latent.
     """
 
@@ -139,6 +140,7 @@ class LatentAttention:
     value_dim: int
     bias: bool = False
     window: int | None = None
+    shares_kv: bool = False
     index_dim: int = 0
     parts: tuple[Weight, ...] | None = None
     extra: tuple[Weight, ...] = ()
@@ -165,10 +167,13 @@ class LatentAttention:
                 Weight("q_a_norm", (self.q_rank,), WeightKind.NORM),
                 *linear("q_b_proj", self.query_width, self.q_rank),
             )
-        return (
-            *query,
+        latent = (
             *linear("kv_a_proj", self.kv_rank + self.rope_dim, hidden, bias=self.bias),
             Weight("kv_a_norm", (self.kv_rank,), WeightKind.NORM),
+        )
+        return (
+            *query,
+            *(() if self.shares_kv else latent),
             *linear("kv_b_proj", self.heads * (self.nope_dim + self.value_dim), self.kv_rank),
             *linear("o_proj", hidden, self.out_width, bias=self.bias),
             *self.extra,

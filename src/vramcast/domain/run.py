@@ -105,9 +105,10 @@ class Loss(StrEnum):
 
 
 class Kernels(StrEnum):
-    """Norms and MLP: the model's eager code, or fused kernels (Liger) that save only their inputs."""
+    """Norms and MLP: the model's eager code, fused norms only, or both fused (Liger); fused ones save only their inputs."""
 
     EAGER = "eager"
+    FUSED_NORMS = "fused-norms"
     FUSED = "fused"
 
 

@@ -26,7 +26,7 @@ class Block:
     `count` equal blocks in a row.
 
     `saved` are the bytes one of them saves when it runs, `kept` what stays of them until its backward (its input alone
-    when it is recomputed), `parameters` its trainable elements, `casts` the elements that autocast copies.
+    when it is recomputed; what it saves then counts without that input, which its first norm may share), `parameters` its trainable elements, `casts` the elements that autocast copies.
     """
 
     count: int
@@ -87,6 +87,8 @@ def _block(
     segments = block_segments(layers.layer, sizes, masked)
     saved = sum(total(segment.saved, run.micro_batch, run.seq_len) for segment in segments)
     recomputed = run.recompute is Recompute.FULL
+    if recomputed and layers.layer.norms and not sizes.norms_copy:
+        saved -= sizes.stream * sizes.hidden * run.tokens
     return Block(
         count=layers.count,
         segments=segments,
@@ -134,7 +136,10 @@ def _moments(block: Block, run: TrainRun, *, layer: int, before: int, gradients:
     for segment in reversed(block.segments):
         output = (run.tokens * segment.output, segment.dequantized * block.sizes.compute)
         inner = (run.tokens * (segment.inner + run.seq_len * segment.inner_pairs), 0)
-        for name, (extra, dequantized) in (("output projection", output), (segment.inner_name, inner)):
+        candidates = [("output projection", *output), (segment.inner_name, *inner)]
+        if recomputed:
+            candidates.append(("recomputing", run.tokens * segment.forward, output[1]))
+        for name, extra, dequantized in candidates:
             moments.append(
                 Moment(
                     layer=layer,

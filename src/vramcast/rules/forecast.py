@@ -7,7 +7,7 @@ from vramcast.domain.forecast import Assumption, Forecast, Instant, Tiers, Verdi
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.run import Run
 from vramcast.domain.stack import Stack
-from vramcast.rules.runtime import fragmentation, runtime_context
+from vramcast.rules.runtime import fragmentation, libraries, runtime_context
 
 
 def finish(
@@ -36,16 +36,17 @@ def finish(
     peak = max(instants, key=lambda instant: instant.allocated)
     allocated = peak.allocated
     reserved = max((i.allocated + (idle if i.name == idle_at else 0) for i in instants), default=allocated)
-    context = runtime_context(device)
-    process = reserved + context.bytes
+    outside = (runtime_context(device), libraries())
+    context = sum(term.bytes for term in outside)
+    process = reserved + context
     label = "freed logits that nothing as large can reuse" if reserved > allocated else "cached, not in use"
-    terms = (*peak.terms, fragmentation(reserved - allocated, 0, label), context)
+    terms = (*peak.terms, fragmentation(reserved - allocated, 0, label), *outside)
     tiers = Tiers(
         allocated=allocated,
         reserved=reserved,
         process=process,
-        low=allocated + context.bytes,
-        high=max(no_reuse, reserved) + context.bytes + paged,
+        low=allocated + context,
+        high=max(no_reuse, reserved) + context + paged,
     )
     return Forecast(
         model=model,

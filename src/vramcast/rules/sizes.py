@@ -10,6 +10,9 @@ from vramcast.domain.model import Dropout, ModelSpec
 from vramcast.domain.run import AttentionKernel, Kernels, Method, TrainRun
 
 
+HALF = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """
@@ -26,7 +29,7 @@ class Sizes:
         quantized: linears are bitsandbytes' 4-bit or 8-bit layers.
         adapted: canonical names of the linears with an adapter; rank, adapter: its r and item size.
         adapter_dropout: the adapter drops inputs, so keeps a mask and its own copy.
-        fused: norms and MLP run as fused kernels that keep only their inputs.
+        fused_norms, fused_mlp: they run as fused kernels that keep only their inputs.
         attention: the attention kernel asked for; selective: its core is recomputed.
         dropout: the model's own dropout probabilities.
     """
@@ -43,10 +46,16 @@ class Sizes:
     rank: int
     adapter: int
     adapter_dropout: bool
-    fused: bool
+    fused_norms: bool
+    fused_mlp: bool
     attention: AttentionKernel
     selective: bool
     dropout: Dropout
+
+    @property
+    def norms_copy(self) -> bool:
+        """An eager RMS norm saves an FP32 copy of a half-precision stream, not the stream itself."""
+        return not self.fused_norms and self.stream == HALF
 
     def with_attention(self, kernel: AttentionKernel) -> "Sizes":
         """The same sizes with attention resolved to `kernel`."""
@@ -85,7 +94,8 @@ def sizes_of(model: ModelSpec, run: TrainRun, adapted: frozenset[str]) -> Sizes:
         rank=run.adapter.rank if run.adapter else 0,
         adapter=adapter_itemsize(run),
         adapter_dropout=run.adapter is not None and run.adapter.dropout > 0,
-        fused=run.kernels is Kernels.FUSED,
+        fused_norms=run.kernels is not Kernels.EAGER,
+        fused_mlp=run.kernels is Kernels.FUSED,
         attention=run.attention,
         selective=run.recompute == "selective",
         dropout=model.dropout,

@@ -208,11 +208,30 @@ def _all_casts(scene: _Scene) -> int:
     return head + sum(block.count * block.casts for block in scene.blocks)
 
 
+def _last_hidden_state(scene: _Scene) -> tuple[Term, ...]:
+    """The final norm's output, referenced by the model's outputs until the loss returns, where the head does not save it."""
+    run, sizes = scene.run, scene.sizes
+    if run.loss is not Loss.STOCK or (sizes.trains_weights and not (sizes.autocast and sizes.stream != sizes.compute)):
+        return ()
+    return (
+        Term(
+            bytes=run.tokens * sizes.stream * scene.model.hidden_size,
+            category=Category.ACTIVATIONS,
+            label="last hidden state, still referenced",
+            phase=Phase.FORWARD,
+            formula="B·T·s·D",
+            values=(("B", run.micro_batch), ("T", run.seq_len), ("s", sizes.stream), ("D", scene.model.hidden_size)),
+            source="transformers 5.23 modeling_llama.py (outputs.last_hidden_state)",
+        ),
+    )
+
+
 def _forward_end(scene: _Scene) -> Instant:
     terms = (
         *scene.resident,
         *_casts(scene, _all_casts(scene), Phase.FORWARD),
         _activations(scene),
+        *_last_hidden_state(scene),
         logit_rules.forward_logits(scene.head, scene.run.loss),
     )
     return Instant(phase=Phase.FORWARD, name="end of forward, loss computed", terms=terms)

@@ -9,7 +9,7 @@ from vramcast.domain.run import AttentionKernel
 from vramcast.rules.attention_kernel import head_dims
 from vramcast.rules.saved.attention_core import Heads, core_backward, core_saved
 from vramcast.rules.saved.norms import norm_saved
-from vramcast.rules.saved.ops import Saved, Segment, linear_inputs
+from vramcast.rules.saved.ops import Saved, Segment, linear_inputs, projecting
 from vramcast.rules.sizes import Sizes
 
 
@@ -26,7 +26,7 @@ def attention_segment(mixer: Attention | LatentAttention, sizes: Sizes, *, maske
     kv_heads = mixer.kv_heads if isinstance(mixer, Attention) else mixer.heads
     softcap = isinstance(mixer, Attention) and mixer.softcap
     heads = Heads(mixer.heads, kv_heads, key_dim, value_dim, masked, softcap)
-    inputs = _projected(mixer, sizes) if isinstance(mixer, Attention) else _latent(mixer, sizes)
+    inputs = _projected(mixer, sizes, heads) if isinstance(mixer, Attention) else _latent(mixer, sizes)
     everything = core_saved(heads, kernel, sizes)
     core = [saved for saved in everything if not (sizes.selective and saved.core)]
     kept_output = kernel is not AttentionKernel.EAGER
@@ -36,7 +36,8 @@ def attention_segment(mixer: Attention | LatentAttention, sizes: Sizes, *, maske
     backward, pairs = core_backward(heads, kernel, sizes)
     weights = mixer.weights(sizes.hidden)
     writer = [w for w in weights if w.name.startswith("o_proj")]
-    gradient = sizes.stream * sizes.hidden + sizes.core * heads.out
+    stream = sizes.stream * sizes.hidden
+    gradient = stream + sizes.core * heads.out
     recomputed = sum(saved.per_pair for saved in everything if saved.core) if sizes.selective else 0
     return Segment(
         name=f"attention ({kernel})",
@@ -44,6 +45,8 @@ def attention_segment(mixer: Attention | LatentAttention, sizes: Sizes, *, maske
         output=gradient,
         inner=gradient + backward,
         inner_name=f"{kernel} attention",
+        forward=stream
+        + projecting(sizes, "o_proj", heads.out, sizes.core, held=kept_output, norm_fp32=sizes.norms_copy),
         inner_pairs=pairs + recomputed,
         dequantized=writer[0].numel if sizes.quantized else 0,
         output_grads=sum(w.parameters for w in writer),
@@ -51,24 +54,27 @@ def attention_segment(mixer: Attention | LatentAttention, sizes: Sizes, *, maske
     )
 
 
-def _projected(mixer: Attention, sizes: Sizes) -> tuple[Saved, ...]:
+def _projected(mixer: Attention, sizes: Sizes, heads: Heads) -> tuple[Saved, ...]:
     """Inputs of the query, key and value projections, and the three as the kernel reads them."""
     b, core = sizes.branch, sizes.core
-    values = 0 if mixer.shares_kv else mixer.value_width
-    keys = 0 if mixer.shares_kv else mixer.key_width
+    keys, values = (0, 0) if mixer.shares_kv else (mixer.key_width, mixer.value_width)
     names = ("qkv_proj",) if mixer.fused_qkv else ("q_proj", *(("k_proj", "v_proj") if keys else ()))
     saved = list(linear_inputs(sizes, names, sizes.hidden, sizes.stream, "D"))
     for norm in mixer.qk_norms:
         saved.extend(_head_norm(norm, mixer, sizes, keys))
+    query_copied, others_copied = heads.copies(sizes.attention)
     turned = mixer.rotary or bool(mixer.qk_norms)
-    fused = mixer.fused_qkv and core == b
-    if turned or not fused:
-        saved.append(Saved("query and key", f"{core}·(N+K)·H", core * (mixer.query_width + keys)))
-    if fused:  # the value is a view of the fused output, which stays whole
-        whole = mixer.query_width + keys + values
-        saved.append(Saved("fused query, key, value", f"{b}·(N+2K)·H", b * whole))
-    elif values:
+    if mixer.fused_qkv and core == b and not (others_copied and (query_copied or turned)):
+        # whatever is not turned is a view of the fused output, which then stays whole
+        saved.append(Saved("fused query, key, value", f"{b}·(N+2K)·H", b * (mixer.query_width + keys + values)))
+        if not turned:
+            return tuple(saved)
+    elif not others_copied:
         saved.append(Saved("value", f"{core}·K·H", core * values))
+    if not query_copied:
+        saved.append(Saved("query", f"{core}·N·H", core * mixer.query_width))
+    if not others_copied:
+        saved.append(Saved("key", f"{core}·K·H", core * keys))
     return tuple(saved)
 
 

@@ -37,6 +37,12 @@ class Heads:
         """N · (value dim)."""
         return self.heads * self.value_dim
 
+    def copies(self, kernel: AttentionKernel) -> tuple[bool, bool]:
+        """Whether the kernel saves copies in place of query, and in place of key and value."""
+        math = kernel is AttentionKernel.MATH
+        repeats = kernel is AttentionKernel.EAGER or (kernel is AttentionKernel.EFFICIENT and self.masked)
+        return math, math or (self.grouped and repeats)
+
     @property
     def grouped(self) -> bool:
         """Fewer KV heads than heads."""
@@ -95,7 +101,8 @@ def core_backward(heads: Heads, kernel: AttentionKernel, sizes: Sizes) -> tuple[
     Formula:  flash: s·(N + 2K)·H + 4·N·⌈H⌉₃₂ (dQ accumulator) + 4·N (+ 2·s·N·H for grouped heads)
               cuDNN: s·(N + 2K)·H + 4·N·H + 4·N (+ 2·s·N·H)
               efficient: s·3·N·H + 4·N·H + 4·N (+ s·2·K·H, the repeated heads' sums)
-              eager: s·3·N·H + (s + 4 + 4)·N·T;  math: 4·3·N·H + (4 + 4)·N·T
+              eager: s·N·H (dV) + (3·4 - s)·N·T: softmax's gradient in and out, their product, less the weights freed by then
+              math: 4·N·H + 3·4·N·T
     Source:   torch flash_api.cpp mha_bwd, attention_backward.cu, cudnn-frontend scaled_dot_product_flash_attention.h,
               aten SoftMax.cu (grad · output).
     Ignores:  cuDNN's own internal workspace, T rounded up to 128.
@@ -105,9 +112,9 @@ def core_backward(heads: Heads, kernel: AttentionKernel, sizes: Sizes) -> tuple[
     everywhere = s * (2 * heads.query + heads.out)
     match kernel:
         case AttentionKernel.EAGER:
-            return everywhere, (s + (2 * FULL)) * n
+            return s * heads.out, (3 * FULL - (s if s != FULL else 0)) * n
         case AttentionKernel.MATH:
-            return FULL * (2 * heads.query + heads.out), 2 * FULL * n
+            return FULL * heads.out, 3 * FULL * n
         case AttentionKernel.EFFICIENT:
             return everywhere + FULL * (heads.query + n) + (qkv - s * heads.query if heads.grouped else 0), 0
         case _:

@@ -5,7 +5,7 @@ Letters: D hidden, F ffn width.
 """
 
 from vramcast.domain.layer import Dense
-from vramcast.rules.saved.ops import Saved, Segment, linear_inputs
+from vramcast.rules.saved.ops import Saved, Segment, linear_inputs, projecting
 from vramcast.rules.sizes import Sizes
 
 # Tensors of the activation's width that an eager activation keeps, its input included: `gelu_new` is written out in
@@ -44,6 +44,8 @@ def dense_segment(ffn: Dense, sizes: Sizes, name: str = "MLP") -> Segment:
         output=sizes.stream * sizes.hidden + b * width,
         inner=sizes.stream * sizes.hidden + max(gradients - freed, 0),
         inner_name="gated product" if ffn.gated else "activation",
+        forward=sizes.stream * sizes.hidden
+        + projecting(sizes, "down_proj", width, b, held=False, norm_fp32=sizes.norms_copy),
         dequantized=writer[0].numel if sizes.quantized else 0,
         output_grads=sum(w.parameters for w in writer),
         parameters=sum(w.parameters for w in weights),
@@ -52,10 +54,10 @@ def dense_segment(ffn: Dense, sizes: Sizes, name: str = "MLP") -> Segment:
 
 def _inner(ffn: Dense, sizes: Sizes) -> tuple[Saved, ...]:
     b, width = sizes.branch, ffn.width
-    count = 1 if sizes.fused else activation_tensors(ffn.activation)
+    count = 1 if sizes.fused_mlp else activation_tensors(ffn.activation)
     before = (Saved("input of the activation", f"{b}·{count}·F", b * count * width),) if count else ()
     if not ffn.gated:
         return before
-    if sizes.fused:
+    if sizes.fused_mlp:
         return (*before, Saved("up", f"{b}·F", b * width))
     return (*before, Saved("activated gate and up", f"{b}·2·F", b * 2 * width))

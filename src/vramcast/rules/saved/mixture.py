@@ -47,7 +47,7 @@ def _expert_saved(ffn: MixtureOfExperts, sizes: Sizes) -> tuple[Saved, ...]:
     b, k, hidden, width = sizes.branch, ffn.top_k, sizes.hidden, ffn.width
     before = (2 if ffn.gated else activation_tensors(ffn.activation)) * width
     saved = [Saved("gate and up of the chosen experts", f"k·{b}·2·F", k * b * before)]
-    if ffn.gated and not sizes.fused:
+    if ffn.gated and not sizes.fused_mlp:
         saved.append(Saved("activated gate", f"k·{b}·F", k * b * width))
     if sizes.trains_weights:
         saved.append(Saved("gathered input", f"k·{b}·D", k * b * hidden))

@@ -24,7 +24,7 @@ def norm_saved(norm: Norm, sizes: Sizes, itemsize: int, *, rows: int = 1, letter
                 "layer norm input, mean, 1/std", f"{size}·{name} + {2 * FULL * rows}", size * width + 2 * FULL * rows
             ),
         )
-    if sizes.fused:
+    if sizes.fused_norms:
         return (Saved("RMS norm input, 1/rms", f"{itemsize}·{name} + {FULL * rows}", itemsize * width + FULL * rows),)
     saved = Saved("RMS norm input in FP32, 1/rms", f"{FULL}·{name} + {FULL * rows}", FULL * width + FULL * rows)
     if not (sizes.trains_weights and norm.affine):

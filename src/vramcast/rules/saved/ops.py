@@ -37,6 +37,7 @@ class Segment:
         name: what runs; saved: what it keeps.
         output: bytes per token beyond `saved` while the output projection's backward runs, which is also when a quantised
             weight lies dequantised (`dequantized` elements).
+        forward: bytes per token beyond `saved` while the output projection runs forward; counts where a block is recomputed.
         inner: bytes per token beyond `saved` at the worst moment inside (the product's or the kernel's backward);
             inner_pairs: the same per B · T².
         inner_name: what runs then.
@@ -49,6 +50,7 @@ class Segment:
     output: int
     inner: int
     inner_name: str
+    forward: int = 0
     inner_pairs: int = 0
     dequantized: int = 0
     output_grads: int = 0
@@ -103,6 +105,31 @@ def _adapter_inputs(
         Saved("input of the adapters' second matrix", f"{len(names)}·{copy}·r", len(names) * copy * sizes.rank)
     )
     return tuple(saved)
+
+
+def projecting(sizes: Sizes, name: str, width: int, itemsize: int, *, held: bool, norm_fp32: bool) -> int:
+    """
+    Bytes per token that live while the output projection `name` runs forward, beyond what it saves.
+
+    Formula:  itemsize·w (its input, if nothing saves it) + 4·w (PEFT's FP32 copy on the way to autocast's)
+              + s·w (bitsandbytes' cast of an FP32 input) + s·D (the result) + s·D (the residual, if the norm saved a copy
+              of it instead) + s·D (the branch's input, if frozen linears do not save it)
+    Source:   PEFT 0.21 tuners/lora/layer.py (_cast_input_dtype), bnb.py; bitsandbytes 0.50 Linear4bit; live storages of
+              a real step on torch 2.13.
+    """
+    kept_input = sizes.trains_weights and not (sizes.autocast and itemsize != sizes.compute)
+    size = sizes.branch * sizes.hidden
+    if not (held or kept_input):
+        size += itemsize * width
+    if name in sizes.adapted and not sizes.quantized and sizes.autocast and sizes.adapter == FULL:
+        size += FULL * width
+    if sizes.quantized and itemsize != sizes.compute:
+        size += sizes.compute * width
+    if norm_fp32:
+        size += sizes.stream * sizes.hidden
+    if not sizes.trains_weights:
+        size += sizes.stream * sizes.hidden
+    return size
 
 
 def total(saved: Sequence[Saved], micro_batch: int, seq_len: int) -> int:
