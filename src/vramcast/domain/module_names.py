@@ -1,34 +1,58 @@
-"""Frameworks' names for linear layers, and the canonical names they may mean."""
+"""
+What model code calls its linear layers, and the canonical names they go by here.
 
-_QKV = ("qkv_proj",)
-_OUT = ("o_proj",)
-_UP = ("up_proj",)
-_DOWN = ("down_proj",)
+Source: the module names of transformers 5.23 and of the code published with Qwen 1, Baichuan, InternLM 2, ChatGLM and
+EXAONE 3. Checked: 2026-11-24.
+"""
 
-MODULE_NAMES: dict[str, tuple[str, ...]] = {
-    "c_attn": _QKV,
-    "query_key_value": _QKV,
-    "Wqkv": _QKV,
-    "W_pack": _QKV,
-    "wqkv": _QKV,
-    "c_proj": ("o_proj", "down_proj"),
-    "dense": _OUT,
+_CANONICAL = frozenset(
+    {"q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "gate_up_proj"}
+)
+
+# A name with several meanings is one layer in some families and another elsewhere, or stands for two in one model.
+_MEANINGS: dict[str, tuple[str, ...]] = {
+    "W_pack": ("qkv_proj",),
+    "Wqkv": ("qkv_proj",),
+    "c_attn": ("qkv_proj",),
+    "query_key_value": ("qkv_proj",),
+    "wqkv": ("qkv_proj",),
+    "dense": ("o_proj",),
     "out_proj": ("o_proj", "out_proj"),
-    "wo": _OUT,
-    "c_fc": _UP,
-    "fc1": _UP,
-    "fc2": _DOWN,
-    "fc_in": _UP,
-    "fc_out": _DOWN,
-    "dense_h_to_4h": _UP,
-    "dense_4h_to_h": _DOWN,
+    "wo": ("o_proj",),
+    "c_proj": ("o_proj", "down_proj"),
+    "c_fc": ("up_proj",),
+    "c_fc_0": ("gate_proj",),
+    "c_fc_1": ("up_proj",),
+    "dense_4h_to_h": ("down_proj",),
+    "dense_h_to_4h": ("up_proj", "gate_up_proj"),
+    "down": ("down_proj",),
+    "fc1": ("up_proj",),
+    "fc2": ("down_proj",),
+    "fc_in": ("up_proj",),
+    "fc_out": ("down_proj",),
+    "up": ("up_proj",),
     "w1": ("gate_proj",),
-    "w2": _DOWN,
-    "w3": _UP,
+    "w2": ("down_proj",),
+    "w3": ("up_proj",),
     "kv_a_proj_with_mqa": ("kv_a_proj",),
+}
+# Families that use one of those names for something narrower, or for something else.
+_BY_TYPE: dict[str, dict[str, tuple[str, ...]]] = {
+    "exaone": {"c_proj": ("down_proj",)},
+    "gpt_neo": {"c_proj": ("down_proj",)},
+    "qwen": {"w1": ("up_proj",), "w2": ("gate_proj",)},
+    "starcoder2": {"c_proj": ("down_proj",)},
 }
 
 
-def canonical_names(name: str) -> tuple[str, ...]:
-    """The canonical names that a framework's `name` may stand for; empty if it is not a known alias."""
-    return MODULE_NAMES.get(name, ())
+def canonical_names(name: str, model_type: str = "") -> tuple[str, ...]:
+    """
+    The canonical names that a module's `name` may mean, none if it is not known.
+
+    Of a dotted path such as `self_attn.q_proj` the last part counts. `model_type` settles the names that families use
+    differently; without it, the most common meaning is given. A caller keeps those that its model has.
+    """
+    last = name.rpartition(".")[2]
+    if last in _CANONICAL:
+        return (last,)
+    return _BY_TYPE.get(model_type, {}).get(last) or _MEANINGS.get(last, ())

@@ -15,7 +15,7 @@ def read_exaone(config: Config) -> ModelSpec:
     config = config.renamed(num_hidden_layers="num_layers", hidden_act="activation_function")
     layer = Layer(mixer=grouped_query(config), ffn=dense(config), norms=(rms(config.size("hidden_size")),) * 2)
     dropout = Dropout(embedding=config.probability("embed_dropout"), attention=config.probability("attention_dropout"))
-    return decoder(config, layer, dropout=dropout, logits_upcast=True)
+    return decoder(config, layer, tied=True, dropout=dropout, logits_upcast=True)
 
 
 @reads("exaone4")
