@@ -102,8 +102,11 @@ def train_step(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | N
 
 def _scene(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | None) -> _Scene:
     full = run.method is Method.FULL
-    weights = model.weights if full or run.adapter is None else adapter_weights(model.weights, run.adapter)
-    group = trainable(weights) if model.layers or not full else _bare_group(model)
+    if model.layers:
+        weights = model.weights if full or run.adapter is None else adapter_weights(model.weights, run.adapter)
+        group = trainable(weights)
+    else:
+        group = _bare_group(model.parameters if full else 0)
     itemsize = run.precision.weight_itemsize if full else adapter_itemsize(run)
     sizes = sizes_of(model, run, frozenset())
     resident = [*parameters(model, run)]
@@ -139,8 +142,8 @@ def _scene(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | None)
     )
 
 
-def _bare_group(model: ModelSpec) -> Trainable:
-    count = model.parameters
+def _bare_group(count: int) -> Trainable:
+    """What is known of the tensors of a model that is only a size."""
     return Trainable(count, 0, count, count, 0, count, 0, 0)
 
 
