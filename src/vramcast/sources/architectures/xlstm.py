@@ -52,6 +52,7 @@ def _mlstm(config: Config, *, fused: bool) -> LinearAttention:
         heads=heads,
         key_dim=share(config, keys, heads, "heads"),
         value_dim=share(config, values, heads, "heads"),
+        state_fp32=False,
         parts=(*inputs, scale("multihead_norm", values), *norm_bias, *linear("out_proj", hidden, values, bias=bias)),
     )
 
