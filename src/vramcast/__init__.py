@@ -1,1 +1,36 @@
-"""vramcast forecasts GPU memory."""
+"""
+vramcast forecasts GPU memory.
+
+>>> import vramcast
+>>> forecast = vramcast.predict("llama-3.1-8b", device="rtx-4090", method="qlora")
+>>> forecast.verdict.fits
+True
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Forecast", "ServeRun", "TrainRun", "load_model", "predict"]
+
+if TYPE_CHECKING:
+    from vramcast.app.predict import predict
+    from vramcast.domain.forecast import Forecast
+    from vramcast.domain.run import ServeRun, TrainRun
+    from vramcast.sources.resolve import load_model
+
+_HOMES = {
+    "Forecast": "vramcast.domain.forecast",
+    "ServeRun": "vramcast.domain.run",
+    "TrainRun": "vramcast.domain.run",
+    "load_model": "vramcast.sources.resolve",
+    "predict": "vramcast.app.predict",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (whatever lives there)
+    """Import a public name when it is first used, so that `import vramcast` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vramcast' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -10,6 +10,9 @@ from vramcast.domain.stack import Stack
 from vramcast.rules.runtime import fragmentation, libraries, runtime_context
 
 
+LOSS_BACKWARD = "backward of the loss"
+
+
 def finish(
     model: ModelSpec,
     run: Run,
@@ -17,15 +20,14 @@ def finish(
     device: Device | None,
     *,
     instants: Sequence[Instant],
-    idle: int,
-    idle_at: str,
-    paged: int,
     no_reuse: int,
+    idle: int = 0,
+    paged: int = 0,
     assumptions: tuple[Assumption, ...],
     unmodelled: tuple[str, ...],
 ) -> Forecast:
     """
-    The forecast whose peak is the largest of `instants`.
+    The forecast whose peak is the largest of `instants`; `idle` bytes lie freed but unusable at the loss's backward.
 
     Reserved is the most that live tensors and blocks lying idle needed at any instant: the allocator keeps what it once
     took. The band reaches from no fragmentation at all to no reuse between categories, paged states resident.
@@ -35,7 +37,7 @@ def finish(
     """
     peak = max(instants, key=lambda instant: instant.allocated)
     allocated = peak.allocated
-    reserved = max((i.allocated + (idle if i.name == idle_at else 0) for i in instants), default=allocated)
+    reserved = max((i.allocated + (idle if i.name == LOSS_BACKWARD else 0) for i in instants), default=allocated)
     outside = (runtime_context(device), libraries())
     context = sum(term.bytes for term in outside)
     process = reserved + context
