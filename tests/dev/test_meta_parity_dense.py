@@ -21,6 +21,7 @@ from transformers.pytorch_utils import Conv1D
 from tests.dev.dense_configs import CASES, DEPTHS, TINY
 from vramcast.domain.layer import Attention, Dense
 from vramcast.domain.model import ModelSpec
+from vramcast.domain.module_names import canonical_names
 from vramcast.domain.weights import WeightKind
 from vramcast.sources.read import read_config
 
@@ -61,9 +62,14 @@ def linears(model: PreTrainedModel) -> Counter[tuple[int, ...]]:
 
 def counted_linears(model: ModelSpec) -> Counter[tuple[int, ...]]:
     """The same of a closed form."""
+    return matching(model, {weight.name for weight in model.weights})
+
+
+def matching(model: ModelSpec, names: set[str]) -> Counter[tuple[int, ...]]:
+    """Shapes of a closed form's linear layers that go by one of these names."""
     counts: Counter[tuple[int, ...]] = Counter()
     for weight in model.weights:
-        if weight.kind is WeightKind.LINEAR:
+        if weight.kind is WeightKind.LINEAR and weight.name in names:
             counts[tuple(sorted(weight.shape))] += weight.count
     return counts
 
@@ -116,3 +122,19 @@ def test_dense_saved_configs_are_read(model_type: str) -> None:
     options = DEPTHS.get(model_type) or {own_name(config_class, "num_hidden_layers"): 2}
     saved = json.loads(config_class(**options).to_json_string(use_diff=False))
     assert read_config(saved, "saved").parameters == parameters(built(model_type, options))
+
+
+@pytest.mark.parametrize("model_type", CASES)
+def test_adapters_by_module_name_find_what_peft_would(model_type: str) -> None:
+    """Naming a module as transformers does leads to the very matrices that end in that name."""
+    base, changes = CASES[model_type]
+    options = base | changes[0]
+    found: dict[str, Counter[tuple[int, ...]]] = {}
+    model = built(model_type, options)
+    for path, module in model.named_modules():
+        name = path.rpartition(".")[2]
+        if isinstance(module, torch.nn.Linear | Conv1D) and module is not model.get_output_embeddings():
+            found.setdefault(name, Counter())[tuple(sorted(module.weight.shape))] += 1
+    spec = read_config({"model_type": model_type, **options}, "tiny")
+    named = {name: matching(spec, {name, *canonical_names(name, model_type)}) for name in found if not name.isdigit()}
+    assert named == {name: shapes for name, shapes in found.items() if not name.isdigit()}

@@ -77,14 +77,14 @@ def _layer_extra(config: Config, hidden: int, streams: int, per_layer: int) -> t
     """AltUp's router and coefficients, the low-rank detour, the per-layer input."""
     rank = config.size("laurel_rank", default=64)
     return (
-        Weight("altup.correct_output_scale", (hidden,), WeightKind.OTHER),
-        *linear("altup.correction_coefs", streams, streams),
-        *linear("altup.prediction_coefs", streams**2, streams),
-        *linear("altup.modality_router", streams, hidden),
-        Weight("altup.router_norm", (hidden,), WeightKind.NORM),
-        *linear("laurel.linear_left", rank, hidden),
-        *linear("laurel.linear_right", hidden, rank),
-        Weight("laurel.post_laurel_norm", (hidden,), WeightKind.NORM),
+        Weight("correct_output_scale", (hidden,), WeightKind.OTHER),
+        *linear("correction_coefs", streams, streams),
+        *linear("prediction_coefs", streams**2, streams),
+        *linear("modality_router", streams, hidden),
+        Weight("router_norm", (hidden,), WeightKind.NORM),
+        *linear("linear_left", rank, hidden),
+        *linear("linear_right", hidden, rank),
+        Weight("post_laurel_norm", (hidden,), WeightKind.NORM),
         *linear("per_layer_input_gate", per_layer, hidden),
         *linear("per_layer_projection", hidden, per_layer),
     )
