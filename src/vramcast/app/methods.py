@@ -22,7 +22,7 @@ class MethodRow:
 
     `rule_of_thumb` is the classic account's bytes per parameter; `exact_bytes` are all weights, gradients and optimizer
     states, and `parts` split them. `left_out` is what the rule of thumb does not count: the gap to `exact_bytes`, then
-    what lives only while the step runs (at its peak, for the run in `forecast`).
+    what lives only while the step runs, each category at its own largest (they do not all coincide).
     """
 
     name: str
@@ -75,9 +75,7 @@ def _row(name: str, label: str, multiple: float, forecast: Forecast) -> MethodRo
     static = _static(forecast)
     exact = sum(term.bytes for term in static)
     rule = round(multiple * forecast.model.parameters)
-    dynamic = [t for t in forecast.terms if t.category not in STATIC]
-    left_out = [*_gap(forecast, static, exact - rule)]
-    left_out.extend(Part(term.label, term.formula, term.bytes) for term in dynamic if term.bytes)
+    left_out = [*_gap(forecast, static, exact - rule), *_dynamic(forecast)]
     return MethodRow(
         name=name,
         label=label,
@@ -95,6 +93,22 @@ def _static(forecast: Forecast) -> list[Term]:
     return [term for term in forecast.instants[-1].terms if term.category in STATIC]
 
 
+def _dynamic(forecast: Forecast) -> list[Part]:
+    """Each category that lives only while the step runs, at the instant where it is largest, and what lies outside."""
+    largest: dict[Category, tuple[int, str]] = {}
+    for instant in forecast.instants:
+        sums: dict[Category, int] = {}
+        for term in instant.terms:
+            if term.category not in STATIC:
+                sums[term.category] = sums.get(term.category, 0) + term.bytes
+        for category, size in sums.items():
+            if size > largest.get(category, (0, ""))[0]:
+                largest[category] = (size, instant.name)
+    parts = [Part(f"{category}, at most", f"at: {name}", size) for category, (size, name) in largest.items()]
+    outside = [t for t in forecast.terms if t.category in (Category.RUNTIME, Category.FRAGMENTATION) and t.bytes]
+    return parts + [Part(term.label, term.formula, term.bytes) for term in outside]
+
+
 def _gap(forecast: Forecast, static: list[Term], gap: int) -> list[Part]:
     """What explains exact - rule of thumb; the parts sum to it."""
     run = forecast.run
@@ -102,7 +116,7 @@ def _gap(forecast: Forecast, static: list[Term], gap: int) -> list[Part]:
     if run.method is Method.FULL or not gap:
         return []
     base, *rest = static
-    parts = [Part(f"{term.label} of the adapters", term.formula, term.bytes) for term in rest if term.bytes]
+    parts = [Part(_of_adapters(term), term.formula, term.bytes) for term in rest if term.bytes]
     own = gap - sum(part.bytes for part in parts)
     if run.method is Method.QLORA and base.parts:
         kept = base.parts[1].bytes - round(0.5 * forecast.model.parameters) + base.parts[0].bytes
@@ -113,3 +127,7 @@ def _gap(forecast: Forecast, static: list[Term], gap: int) -> list[Part]:
     elif own:
         parts.insert(0, Part("scales of the quantised weights", "q·Φ - Φ/2", own))
     return parts
+
+
+def _of_adapters(term: Term) -> str:
+    return term.label if term.category is Category.PARAMETERS else f"{term.label} of the adapters"
