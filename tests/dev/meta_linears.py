@@ -2,11 +2,12 @@
 
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.quantizers.base import HfQuantizer
 from transformers.quantizers.quantizers_utils import should_convert_module
 
@@ -16,21 +17,20 @@ from vramcast.domain.weights import WeightKind
 Split = tuple[Counter[tuple[int, ...]], int]
 
 
-def built(config: dict[str, Any], *, text_model: bool = False) -> Split:
+def built(config: dict[str, Any], body: Callable[[Any], PreTrainedModel] | None = None) -> Split:
     """
     Shapes of the linear matrices that bitsandbytes would replace, and the number of all other parameters.
 
-    `text_model` builds a type that is a language model only inside a multimodal one: its body, to which an untied head
-    is added.
+    `body` builds a type that is a language model only inside a multimodal one; an untied head is added to it.
     """
     options = {key: value for key, value in config.items() if key != "model_type"}
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parsed = AutoConfig.for_model(config["model_type"], **options)
-        model = (AutoModel if text_model else AutoModelForCausalLM).from_config(parsed)
+        model = (body or AutoModelForCausalLM.from_config)(parsed)
     found = Counter(tuple(module.weight.shape) for module in _replaced(model))
     rest = sum(parameter.numel() for parameter in model.parameters()) - _elements(found)
-    if text_model and not config.get("tie_word_embeddings", False):
+    if body and not config.get("tie_word_embeddings", False):
         rest += parsed.vocab_size * parsed.hidden_size
     return found, rest
 

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from transformers import AutoModel
+from transformers.models.step3p7.modeling_step3p7 import Step3p7TextModel
 
 from tests.dev.meta_linears import built, counted
 from vramcast.sources.read import read_config
@@ -15,7 +17,7 @@ BASE: dict[str, Any] = {
     "num_key_value_heads": 2,
     "vocab_size": 500,
     "tie_word_embeddings": False,
-    "pad_token_id": None,
+    "pad_token_id": 0,
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
@@ -35,6 +37,16 @@ LATENT = {
     "v_head_dim": 20,
 }
 SPARSE_LATENT = LATENT | DEEPSEEK | {"index_head_dim": 16, "index_n_heads": 3}
+SLIDING_LATENT = {
+    "head_dim": 20,
+    "swa_num_attention_heads": 2,
+    "swa_num_key_value_heads": 2,
+    "swa_q_lora_rank": 28,
+    "swa_kv_lora_rank": 36,
+    "swa_head_dim": 24,
+    "swa_qk_nope_head_dim": 16,
+    "swa_v_head_dim": 18,
+}
 INDEXERS = {"indexer_types": ["full", "shared", "shared", "full"]}
 WHOLE_QUERY = {"q_lora_rank": None}
 FIRST = {"first_k_dense_replace": 1}
@@ -195,8 +207,61 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
             {"sparse_attention_config": {"sparse_attention_freq": [0, 1, 1, 1], "sparse_index_dim": 8}},
         ],
     ),
+    "step3p5": (
+        SMALL | {"share_expert_dim": 48, "sliding_window": 8},
+        [
+            TIED,
+            BIAS,
+            HEAD_DIM,
+            WINDOWS,
+            BY_WORDS,
+            {"mlp_bias": True},
+            {"n_routed_experts": 8},
+            {"moe_layers_enum": "1,3"},
+            {"moe_layers_enum": [0, 2]},
+            WINDOWS | {"attention_other_setting": {"num_attention_heads": 6}},
+            WINDOWS | {"num_sliding_attention_heads": 8},
+            {"num_nextn_predict_layers": 1, "layer_types": ["sliding_attention"] * 5},
+        ],
+    ),
+    "mistral_large4_text": (
+        SPARSE_LATENT,
+        [
+            TIED,
+            BIAS,
+            FIRST,
+            SHARED,
+            BY_WORDS,
+            INDEXERS,
+            {"kv_source_layers": [0, 1, 0, 1]},
+            {"no_rope_layer_interval": 2},
+            {"no_rope_layers": [0, 0, 1, 1]},
+        ],
+    ),
+    "dots3_note_text": (
+        SPARSE_LATENT | SLIDING_LATENT,
+        [
+            TIED,
+            BIAS,
+            FIRST,
+            SHARED,
+            BY_WORDS,
+            {"use_dsa": False},
+            {"use_sliding_window": False},
+            {"layer_types": ["sliding_attention", "full_attention", "sliding_attention", "indexed_attention"]},
+            {"moe_layer_freq": 2},
+            {"moe_layer_freq": [1, 1, 0, 1]},
+            {"shared_experts_intermediate_size": 24},
+        ],
+    ),
 }
-ONLY_INSIDE_MULTIMODAL = {"glm4v_moe_text", "mistral4", "qwen3_vl_moe_text"}
+BODIES = {
+    "glm4v_moe_text": AutoModel.from_config,
+    "mistral4": AutoModel.from_config,
+    "mistral_large4_text": AutoModel.from_config,
+    "qwen3_vl_moe_text": AutoModel.from_config,
+    "step3p5": Step3p7TextModel,
+}
 CHANGED = [
     pytest.param(model_type, own, change, id=f"{model_type}-{change}")
     for model_type, (own, changes) in CASES.items()
@@ -208,4 +273,4 @@ CHANGED = [
 def test_counts_equal_transformers(model_type: str, own: dict[str, Any], change: dict[str, Any]) -> None:
     """Linear matrices equal those that a quantiser would find, shape by shape, and all else adds up to the element."""
     config = BASE | own | change | {"model_type": model_type}
-    assert counted(read_config(config, "tiny")) == built(config, text_model=model_type in ONLY_INSIDE_MULTIMODAL)
+    assert counted(read_config(config, "tiny")) == built(config, BODIES.get(model_type))

@@ -75,33 +75,41 @@ def small_experts(config: Config, *, experts: int, top_k: int, **options: Any) -
     )
 
 
-def deepseek_mixture(config: Config, *, shared: int = 1, shared_bias: bool = False, **options: Any) -> MixtureOfExperts:
-    """A mixture from DeepSeek's keys; `shared` experts, as one wide one, run for every token (the family's default)."""
+def deepseek_mixture(
+    config: Config, *, shared: int = 1, shared_width: int | None = None, shared_bias: bool = False
+) -> MixtureOfExperts:
+    """
+    A mixture from DeepSeek's keys.
+
+    `shared` experts, as one wide one, run for every token (the family's default); each is as wide as the others unless
+    `shared_width` says otherwise.
+    """
     width = config.size("moe_intermediate_size")
-    every_token = width * config.count("n_shared_experts", "num_shared_experts", default=shared)
+    every_token = (shared_width or width) * config.count("n_shared_experts", "num_shared_experts", default=shared)
     return mixture(
         config,
         experts=config.size("n_routed_experts", "num_local_experts", "num_experts"),
         top_k=config.size("num_experts_per_tok"),
         width=width,
         shared=gated(config, every_token, bias=shared_bias),
-        **options,
     )
 
 
 def words_by_layer(
-    config: Config, key: str, allowed: Iterable[str], rule: Callable[[int], str], *, depth: int | None = None
+    config: Config, key: str, allowed: Iterable[str], rule: Callable[[int], str], *, cut: bool = False
 ) -> tuple[str, ...]:
     """
     One word for each layer: as the list under `key` says, else by the family's rule on a layer's index.
 
+    `cut` takes the first words of a longer list, which then also names layers that predict further tokens.
+
     Raises:
         InputError: the list has another length than the model, or holds a word that is not allowed.
     """
-    count = depth or config.size("num_hidden_layers")
+    count = config.size("num_hidden_layers")
     if config.raw(key) is None:
         return tuple(rule(index) for index in range(count))
-    words = config.words(key)
+    words = config.words(key)[: count if cut else None]
     if len(words) != count:
         raise InputError(f"{config.name}: `{key}` lists {len(words)} layers, the model has {count}")
     known = tuple(allowed)
@@ -109,6 +117,16 @@ def words_by_layer(
         if word not in known:
             raise config.wrong((key,), f"{' or '.join(known)} everywhere", word)
     return words
+
+
+def flags_by_layer(config: Config, key: str, rule: Callable[[int], bool]) -> tuple[bool, ...]:
+    """One yes or no for each layer: as the list of 0 and 1 under `key` says, else by the family's rule on an index."""
+    count, listed = config.size("num_hidden_layers"), config.sizes(key)
+    if not listed:
+        return tuple(rule(index) for index in range(count))
+    if len(listed) != count:
+        raise InputError(f"{config.name}: `{key}` lists {len(listed)} layers, the model has {count}")
+    return tuple(flag != 0 for flag in listed)
 
 
 def sparse_layers(config: Config, rule: Callable[[int], bool]) -> tuple[bool, ...]:

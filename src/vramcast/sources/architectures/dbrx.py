@@ -13,7 +13,7 @@ from vramcast.sources.registry import reads
 
 @reads("dbrx")
 def read_dbrx(config: Config) -> ModelSpec:
-    """One matrix for query, key and value, layer norms without bias, sizes in two sub-tables; the head is never tied."""
+    """One matrix for query, key and value, norms without bias, sizes in two sub-tables; the head is never tied."""
     config = config.renamed(
         hidden_size="d_model",
         num_attention_heads="n_heads",

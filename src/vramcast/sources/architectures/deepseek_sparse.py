@@ -36,13 +36,13 @@ def read_glm_moe_dsa(config: Config) -> ModelSpec:
     """The same, but a layer may share the choice that an earlier layer's indexer made, and has none then."""
     plain = _low_rank(config)
     own = with_indexer(config, plain, heads=32)
-    mixers = tuple(own if word == "full" else plain for word in _indexer_words(config))
+    mixers = tuple(own if word == "full" else plain for word in indexer_words(config))
     return sparse_decoder(config, mixers, deepseek_mixture(config), sparse_layers(config, after_first(config, 3)))
 
 
 @reads("axk2")
 def read_axk2(config: Config) -> ModelSpec:
-    """Query and output gate come from one matrix over both query latents; norms before attention and mixture are gated."""
+    """One matrix makes query and output gate of both query latents; norms before attention and mixture are gated."""
     hidden, rank = config.size("hidden_size"), config.size("gated_norm_rank", default=16)
     norm, mixer = rms(hidden), _with_fused_gate(config)
     gate = (*linear("norm_gate.fc1", rank, hidden), *linear("norm_gate.fc2", hidden, rank))
@@ -86,7 +86,7 @@ def read_hunyuan4(config: Config) -> ModelSpec:
 
 
 def with_indexer(config: Config, mixer: LatentAttention, *, heads: int, kept: bool = True) -> LatentAttention:
-    """`mixer` with DeepSeek's indexer; `heads` is the family's default, `kept` says that quantisers skip `weights_proj`."""
+    """`mixer` with DeepSeek's indexer; `heads` is the family's default, quantisers skip `weights_proj` if it is `kept`."""
     hidden, width = config.size("hidden_size"), config.size("index_head_dim", default=128)
     count = config.size("index_n_heads", default=heads)
     weights = (
@@ -110,17 +110,17 @@ def _with_fused_gate(config: Config) -> LatentAttention:
     return replace(whole, parts=(*fused, *kept))
 
 
-def _indexer_words(config: Config) -> tuple[str, ...]:
-    pattern = config.raw("index_topk_pattern")
-    if config.raw("indexer_types") is None and pattern is not None:
-        spelled = {"F": "full", "S": "shared"}
-        listed = [spelled.get(letter, letter) for letter in pattern] if isinstance(pattern, str) else pattern
-        config = Config({"indexer_types": listed, "num_hidden_layers": config.raw("num_hidden_layers")}, config.name)
+def indexer_words(config: Config) -> tuple[str, ...]:
+    """`full` for each layer with an indexer of its own, `shared` for one that uses an earlier layer's choice."""
     step = max(config.count("index_topk_freq", default=1), 1)
     skipped = config.count("index_skip_topk_offset", default=2)
-    return words_by_layer(
-        config,
-        "indexer_types",
-        ("full", "shared"),
-        lambda index: "full" if max(index - skipped + 1, 0) % step == 0 else "shared",
-    )
+    pattern = config.text("index_topk_pattern", default="")
+    depth = config.size("num_hidden_layers")
+    if pattern and (len(pattern) != depth or not set(pattern) <= set("FS")):
+        raise config.wrong(("index_topk_pattern",), f"F or S for each of {depth} layers", pattern)
+
+    def by_pattern_or_step(index: int) -> str:
+        own = pattern[index] == "F" if pattern else max(index - skipped + 1, 0) % step == 0
+        return "full" if own else "shared"
+
+    return words_by_layer(config, "indexer_types", ("full", "shared"), by_pattern_or_step)

@@ -1,8 +1,5 @@
 """DeepSeek V4. Checked against transformers 5.23."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from vramcast.domain.compressed import CompressedAttention
 from vramcast.domain.errors import InputError
 from vramcast.domain.layer import Layer
@@ -51,17 +48,16 @@ def read_deepseek_v4(config: Config) -> ModelSpec:
 
 
 def _words(config: Config) -> tuple[str, ...]:
-    depth, ratios = config.size("num_hidden_layers"), config.raw("compress_ratios")
-    listed = config.raw("layer_types")
-    if listed is None and ratios is not None:
-        listed = [_BY_RATE.get(rate, str(rate)) for rate in config.sizes("compress_ratios")]
-    own: Mapping[str, Any] = {"layer_types": listed[:depth] if isinstance(listed, list) else listed}
-    return words_by_layer(
-        Config({**own, "num_hidden_layers": depth}, config.name),
-        "layer_types",
-        (SLIDING, SPARSE, HEAVY),
-        lambda index: SPARSE if index > 1 and index % 2 else HEAVY,
-    )
+    depth, rates = config.size("num_hidden_layers"), config.sizes("compress_ratios")
+    if rates and (len(rates) < depth or not _BY_RATE.keys() >= set(rates)):
+        raise config.wrong(("compress_ratios",), f"0, 4 or 128 for each of {depth} layers", list(rates))
+
+    def by_rate_or_in_turn(index: int) -> str:
+        if rates:
+            return _BY_RATE[rates[index]]
+        return SPARSE if index > 1 and index % 2 else HEAVY
+
+    return words_by_layer(config, "layer_types", (SLIDING, SPARSE, HEAVY), by_rate_or_in_turn, cut=True)
 
 
 def _attention(config: Config, word: str) -> CompressedAttention:

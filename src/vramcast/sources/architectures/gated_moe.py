@@ -1,4 +1,4 @@
-"""Mixtures whose attention output passes a gate: Trinity (AFMoE), Laguna and Beam. Checked against transformers 5.23."""
+"""Mixtures whose attention output passes a gate: AFMoE, Laguna and Beam. Checked against transformers 5.23."""
 
 from dataclasses import replace
 

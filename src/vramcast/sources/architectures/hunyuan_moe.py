@@ -11,7 +11,7 @@ from vramcast.sources.registry import reads
 
 @reads("hunyuan_v1_moe")
 def read_hunyuan_moe(config: Config) -> ModelSpec:
-    """A shared expert as wide as the others in every layer; experts visited may differ by layer; a plain linear routes."""
+    """A shared expert as wide as the others in every layer; a plain linear routes, to as many as its layer says."""
     bias = config.flag("attention_bias")
     mixer = head_normed(grouped_query(config, qkv_bias=bias, out_bias=bias))
     return mixed_decoder(config, _visited(config), lambda top_k: _layer(config, mixer, top_k))

@@ -2,12 +2,11 @@
 
 from dataclasses import replace
 
-from vramcast.domain.errors import InputError
 from vramcast.domain.layer import Attention, Layer, Norm, NormKind
 from vramcast.domain.model import ModelSpec
 from vramcast.sources.common import grouped_query, rms
 from vramcast.sources.config import Config
-from vramcast.sources.moe_common import gated, local_experts, mixed_decoder, words_by_layer
+from vramcast.sources.moe_common import flags_by_layer, gated, local_experts, mixed_decoder, words_by_layer
 from vramcast.sources.registry import reads
 
 
@@ -22,7 +21,8 @@ def read_llama4(config: Config) -> ModelSpec:
     norm = rms(config.size("hidden_size"))
     width = config.size("intermediate_size")
     ffn = local_experts(config, experts=16, top_k=1, shared=gated(config, width))
-    rotary = _rotary_layers(config)
+    every = config.size("no_rope_layer_interval", default=4)
+    rotary = flags_by_layer(config, "no_rope_layers", lambda index: (index + 1) % every != 0)
     words = words_by_layer(
         config,
         "layer_types",
@@ -45,17 +45,6 @@ def _attention(config: Config, rotary: bool, word: str) -> Attention:
     normed = rotary and config.flag("use_qk_norm", default=True)
     chunk = config.size("attention_chunk_size", default=8192) if word == "chunked_attention" else None
     return replace(plain, window=chunk, qk_norms=(norm, norm) if normed else ())
-
-
-def _rotary_layers(config: Config) -> tuple[bool, ...]:
-    depth = config.size("num_hidden_layers")
-    listed = config.sizes("no_rope_layers")
-    if not listed:
-        every = config.size("no_rope_layer_interval", default=4)
-        return tuple((index + 1) % every != 0 for index in range(depth))
-    if len(listed) != depth:
-        raise InputError(f"{config.name}: `no_rope_layers` lists {len(listed)} layers, the model has {depth}")
-    return tuple(rotary != 0 for rotary in listed)
 
 
 def _sparse_layers(config: Config) -> tuple[bool, ...]:

@@ -14,13 +14,24 @@ def read_longcat(config: Config) -> ModelSpec:
     Each block attends and feeds forward twice; a mixture beside its first MLP joins at the end of the block.
 
     So a block is two layers here, of which the first holds the mixture with its MLP as what every token runs through.
+    Experts that hand their input through are counted as transformers builds them; published counts leave them out.
     """
     norm, mixer = rms(config.size("hidden_size")), latent_attention(config)
     plain = gated(config, config.size("ffn_hidden_size", "intermediate_size"))
-    first = Layer(mixer=mixer, ffn=_mixture(config), norms=(norm, norm))
+    ffn = _mixture(config)
+    first = Layer(mixer=mixer, ffn=ffn, norms=(norm, norm))
     second = Layer(mixer=mixer, ffn=plain, norms=(norm, norm))
-    blocks = config.size("num_layers")
-    return decoder(config, (LayerRun(first, 1), LayerRun(second, 1)) * blocks, notes=further_tokens(config))
+    return decoder(
+        config,
+        (LayerRun(first, 1), LayerRun(second, 1)) * config.size("num_layers"),
+        notes=(*further_tokens(config), *_unread(ffn)),
+    )
+
+
+def _unread(ffn: MixtureOfExperts) -> tuple[str, ...]:
+    if not ffn.zero_experts:
+        return ()
+    return (f"the smaller size of published checkpoints, which hold no rows for the {ffn.zero_experts} zero experts",)
 
 
 def _mixture(config: Config) -> MixtureOfExperts:

@@ -2,16 +2,23 @@
 
 from dataclasses import replace
 
-from vramcast.domain.errors import InputError
 from vramcast.domain.layer import Attention, Layer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.weights import Weight, WeightKind, linear
 from vramcast.sources.common import grouped_query, rms
 from vramcast.sources.config import Config
-from vramcast.sources.moe_common import gated, head_normed, local_experts, mixed_decoder, sparse_layers, words_by_layer
+from vramcast.sources.moe_common import (
+    flags_by_layer,
+    gated,
+    head_normed,
+    local_experts,
+    mixed_decoder,
+    sparse_layers,
+    words_by_layer,
+)
 from vramcast.sources.registry import reads
 
-_INDEXED = "minimax_m3_sparse"
+_INDEXED, _FULL = "minimax_m3_sparse", "full_attention"
 
 
 @reads("minimax_m3_vl_text")
@@ -28,23 +35,15 @@ def read_minimax_m3(config: Config) -> ModelSpec:
         plain = gated(config, config.size("dense_intermediate_size", default=12288), fused_gate_up=True)
         return Layer(mixer=indexed if word == _INDEXED else full, ffn=ffn if sparse else plain, norms=(norm, norm))
 
-    depth = config.size("num_hidden_layers")
-    indexes = _flags(table, "sparse_attention_freq", depth, default=0)
-    mixes = _flags(config, "moe_layer_freq", depth, default=1)
-    words = words_by_layer(
-        config,
-        "layer_types",
-        (_INDEXED, "full_attention"),
-        lambda index: _INDEXED if indexes[index] else "full_attention",
+    mixes = flags_by_layer(config, "moe_layer_freq", lambda _: True)
+    listed = Config(
+        {"sparse_attention_freq": table.raw("sparse_attention_freq"), "num_hidden_layers": len(mixes)}, config.name
     )
-    return mixed_decoder(config, zip(words, sparse_layers(config, lambda index: mixes[index] != 0), strict=True), build)
-
-
-def _flags(config: Config, key: str, depth: int, *, default: int) -> tuple[int, ...]:
-    listed = config.sizes(key, default=(default,) * depth)
-    if len(listed) != depth:
-        raise InputError(f"{config.name}: `{key}` lists {len(listed)} layers, the model has {depth}")
-    return listed
+    indexes = flags_by_layer(listed, "sparse_attention_freq", lambda _: False)
+    words = words_by_layer(
+        config, "layer_types", (_INDEXED, _FULL), lambda index: _INDEXED if indexes[index] else _FULL
+    )
+    return mixed_decoder(config, zip(words, sparse_layers(config, lambda index: mixes[index]), strict=True), build)
 
 
 def _with_indexer(config: Config, table: Config, mixer: Attention) -> Attention:
