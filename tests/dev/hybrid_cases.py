@@ -51,11 +51,11 @@ LATENT = {
 CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "mamba": (
         {"state_size": 8, "expand": 3, "conv_kernel": 3, "time_step_rank": 5},
-        [TIED, {"use_bias": True}, {"use_conv_bias": False}, {"time_step_rank": "auto"}],
+        [TIED, {"use_bias": True}, {"use_conv_bias": False}, {"time_step_rank": "auto"}, {"intermediate_size": 96}],
     ),
     "falcon_mamba": (
         {"state_size": 8, "expand": 3, "conv_kernel": 3, "time_step_rank": 5},
-        [TIED, {"use_bias": True}, {"use_conv_bias": False}, {"time_step_rank": "auto"}],
+        [TIED, {"use_bias": True}, {"use_conv_bias": False}, {"time_step_rank": "auto"}, {"intermediate_size": 96}],
     ),
     "mamba2": (
         {"state_size": 8, "expand": 2, "conv_kernel": 3, "num_heads": 8, "head_dim": 16, "n_groups": 2},
@@ -230,7 +230,8 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     ),
     "bailing_hybrid": (
         ATTENTION | LATENT | EXPERTS | {"head_dim": 20, "layer_group_size": 3, "num_hidden_layers": 6},
-        [TIED, BIAS, {"n_shared_experts": 3}, {"first_k_dense_replace": 1}, {"short_conv_kernel_size": 3}],
+        [TIED, BIAS, {"n_shared_experts": 3}, {"first_k_dense_replace": 1}, {"short_conv_kernel_size": 3}]
+        + [{"linear_head_dim": 12, "linear_num_heads": 3, "linear_conv_kernel_dim": 5}],
     ),
     "xlstm": (
         {"hidden_size": 128, "num_heads": 2},

@@ -97,10 +97,12 @@ def _kimi_delta(config: Config) -> LinearAttention:
 
 
 def _bailing_delta(config: Config) -> LinearAttention:
-    hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
-    head_dim = config.size("head_dim", default=128)
+    """`head_dim` is the delta net's in a published file; in one that transformers wrote it is the rotary width."""
+    hidden = config.size("hidden_size")
+    heads = config.size("linear_num_heads", "num_attention_heads")
+    head_dim = config.size("linear_head_dim", "head_dim", default=128)
     gates = (*linear("f_proj", heads * head_dim, hidden), *linear("g_proj", heads * head_dim, hidden))
-    kernel = config.size("short_conv_kernel_size", default=4)
+    kernel = config.size("linear_conv_kernel_dim", "short_conv_kernel_size", default=4)
     return _delta(LinearKind.BAILING_DELTA, hidden, heads, head_dim, kernel, gates)
 
 

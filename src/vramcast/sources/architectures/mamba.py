@@ -11,11 +11,15 @@ from vramcast.sources.state_space import alone, mamba1, mamba2, sane, time_step_
 
 @reads("mamba", "falcon_mamba")
 def read_mamba(config: Config) -> ModelSpec:
-    """One mixer a block. Falcon-Mamba's norms on time step, B and C have no parameters."""
-    hidden = config.size("hidden_size")
+    """
+    One mixer a block. Falcon-Mamba's norms on time step, B and C have no parameters.
+
+    An `intermediate_size` in the file wins over `expand` (Falcon-Mamba-7B says 8192, and 16 times 4096).
+    """
+    given: int | None = config.size("intermediate_size", default=None)
     mixer = mamba1(
-        hidden,
-        inner=_inner(config),
+        config.size("hidden_size"),
+        inner=given or _inner(config),
         state=config.size("state_size", default=16),
         rank=time_step_rank(config, "time_step_rank"),
         kernel=config.size("conv_kernel", default=4),
