@@ -100,15 +100,18 @@ class ModelSpec:
     @cached_property
     def weights(self) -> tuple[Weight, ...]:
         """Every parameter tensor of the model; equal ones are counted together."""
-        counts: dict[Weight, int] = {}
-        for weight in self.outer_weights:
-            one = Weight(weight.name, weight.shape, weight.kind)
-            counts[one] = counts.get(one, 0) + weight.count
-        for run, weights in self.layer_weights:
-            for weight in weights:
-                one = Weight(weight.name, weight.shape, weight.kind)
-                counts[one] = counts.get(one, 0) + weight.count * run.count
-        return tuple(Weight(w.name, w.shape, w.kind, count) for w, count in counts.items())
+        outer = ((1, self.outer_weights),)
+        return _counted((*outer, *((run.count, weights) for run, weights in self.layer_weights)))
+
+    @cached_property
+    def linears(self) -> tuple[Weight, ...]:
+        """
+        The matrices of the blocks' linear layers: what is quantised, and what adapters can target.
+
+        Matrices that several layers share are left out: transformers keeps tied ones from quantisation.
+        """
+        runs = ((run, weights) for run, weights in self.layer_weights if not run.layer.lends_weights)
+        return _counted((run.count, tuple(w for w in weights if w.kind is WeightKind.LINEAR)) for run, weights in runs)
 
     @cached_property
     def parameters(self) -> int:
@@ -154,6 +157,15 @@ def bare_model(
         stored=stored,
         bare_parameters=parameters,
     )
+
+
+def _counted(groups: Iterable[tuple[int, tuple[Weight, ...]]]) -> tuple[Weight, ...]:
+    counts: dict[Weight, int] = {}
+    for times, weights in groups:
+        for weight in weights:
+            one = Weight(weight.name, weight.shape, weight.kind)
+            counts[one] = counts.get(one, 0) + weight.count * times
+    return tuple(Weight(w.name, w.shape, w.kind, count) for w, count in counts.items())
 
 
 def run_length(layers: Iterable[Layer]) -> tuple[LayerRun, ...]:

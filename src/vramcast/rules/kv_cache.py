@@ -21,7 +21,8 @@ def kv_cache(model: ModelSpec, run: ServeRun) -> Term:
     """
     Bytes of key and value cache for `run.max_num_seqs` sequences of `run.max_model_len` tokens.
 
-    Formula:  B · Σ_layers min(T, window) · K · (H + H_v) · itemsize; a latent layer keeps kv_rank + rope_dim per token
+    Formula:  B · Σ_layers min(T, window) · K · (H + H_v) · itemsize; a latent layer keeps kv_rank + rope_dim per token,
+              an indexer its own key (index_dim), a layer that shares an earlier one's nothing
     Source:   arXiv:1911.02150, arXiv:2305.13245, arXiv:2405.04434; layout checked against transformers 5.23 DynamicCache.
     Ignores:  block rounding of paged caches.
 
@@ -56,22 +57,22 @@ def kv_cache(model: ModelSpec, run: ServeRun) -> Term:
 
 def _mixers(model: ModelSpec) -> Iterator[tuple[Mixer, int]]:
     for run in model.layers:
-        if run.layer.mixer is not None:
-            yield run.layer.mixer, run.count
+        for mixer in run.layer.mixers:
+            yield mixer, run.count
 
 
 def _token_cache(mixer: Mixer, tokens: int) -> tuple[str, int]:
     """How a layer's cache is counted, and its elements for one sequence of `tokens`."""
     match mixer:
-        case Attention(shares_kv=True):
-            return "", 0
         case Attention():
             kept = min(tokens, mixer.window or tokens)
+            own = 0 if mixer.shares_kv else mixer.key_width + mixer.value_width
             label = "L_global·T·2·K·H" if mixer.window is None else "L_window·min(T, window)·2·K·H"
-            return label, kept * (mixer.key_width + mixer.value_width)
+            return label, kept * (own + mixer.index_dim)
         case LatentAttention():
-            index = sum(w.shape[0] for w in mixer.extra if w.name == "index_k_proj")
-            return "L·T·(kv_rank + rope)", tokens * (mixer.kv_rank + mixer.rope_dim + index)
+            kept = min(tokens, mixer.window or tokens)
+            own = 0 if mixer.shares_kv else mixer.kv_rank + mixer.rope_dim
+            return "L·T·(kv_rank + rope)", kept * (own + mixer.index_dim)
         case CompressedAttention():
             return "L·(window + T/rate)", mixer.cache_elements(tokens)
         case StateSpace() | LinearAttention():

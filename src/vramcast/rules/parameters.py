@@ -11,7 +11,7 @@ from vramcast.domain.forecast import Category, Part, Phase, Term
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.number_format import NumberFormat
 from vramcast.domain.run import TrainRun
-from vramcast.domain.weights import Weight, WeightKind
+from vramcast.domain.weights import Weight
 
 FP32 = 4
 HALF = 2
@@ -62,7 +62,7 @@ def quantized_parameters(model: ModelSpec, number_format: NumberFormat, itemsize
     if model.bare_parameters is not None:
         size, linear_count = number_format.bytes_for(model.bare_parameters), model.bare_parameters
     else:
-        size, linear_count = _linears(model.weights, number_format)
+        size, linear_count = _linears(model.linears, number_format)
     rest = model.parameters - linear_count
     return Term(
         bytes=size + itemsize * rest,
@@ -81,9 +81,8 @@ def quantized_parameters(model: ModelSpec, number_format: NumberFormat, itemsize
 
 
 @lru_cache(maxsize=256)
-def _linears(weights: tuple[Weight, ...], number_format: NumberFormat) -> tuple[int, int]:
+def _linears(linears: tuple[Weight, ...], number_format: NumberFormat) -> tuple[int, int]:
     """Bytes and elements of all linear weights in `number_format`."""
-    linears = [w for w in weights if w.kind is WeightKind.LINEAR]
     return sum(number_format.bytes_for(w.numel) * w.count for w in linears), sum(w.parameters for w in linears)
 
 

@@ -7,10 +7,11 @@ F ffn width, V vocabulary, Φ parameters.
 
 from dataclasses import dataclass
 
+from vramcast.domain.compressed import CompressedAttention
 from vramcast.domain.device import Device
 from vramcast.domain.exactness import Exactness
 from vramcast.domain.forecast import Category, Instant, Part, Phase, Term
-from vramcast.domain.layer import Attention, Dense, LatentAttention, Layer, MixtureOfExperts
+from vramcast.domain.layer import Attention, Dense, LatentAttention, Layer, Mixer, MixtureOfExperts
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.recurrent import LinearAttention, StateSpace
 from vramcast.domain.run import AttentionKernel, ServeRun
@@ -127,7 +128,8 @@ def _widest(
 ) -> tuple[str, int, int]:
     """The widest moment of one block without gradients: name, bytes per token, bytes per token pair."""
     stream = 2 * s * hidden  # the residual stream and the normed input
-    moments = [("norm", stream + FP32 * hidden, 0), _mixer(layer, stream, s, run, capability)]
+    moments = [("norm", stream + FP32 * hidden, 0)]
+    moments.extend(_mixer(mixer, stream, s, run, capability) for mixer in layer.mixers)
     match layer.ffn:
         case Dense():
             moments.append(("MLP", stream + s * (3 if layer.ffn.gated else 2) * layer.ffn.width, 0))
@@ -140,9 +142,8 @@ def _widest(
 
 
 def _mixer(
-    layer: Layer, stream: int, s: int, run: ServeRun, capability: tuple[int, int] | None
+    mixer: Mixer, stream: int, s: int, run: ServeRun, capability: tuple[int, int] | None
 ) -> tuple[str, int, int]:
-    mixer = layer.mixer
     match mixer:
         case Attention() | LatentAttention():
             kernel = resolve_attention(run.attention, mixer, run.max_model_len, s, capability)
@@ -154,10 +155,8 @@ def _mixer(
             return f"attention ({kernel})", stream + s * (projected + turned), scores
         case StateSpace() | LinearAttention():
             return f"recurrent layer ({mixer.variant})", stream + s * mixer.saved_elements_per_token, 0
-        case None:
-            return "none", 0, 0
-        case _:
-            return "attention", stream + s * 3 * mixer.query_width, 0
+        case CompressedAttention():
+            return "compressed attention", stream + s * 3 * mixer.query_width, 0
 
 
 def _logits(model: ModelSpec, run: ServeRun) -> Term:
