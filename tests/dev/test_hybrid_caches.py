@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.dev.caches import Kept, kept_by_transformers
-from tests.dev.hybrid_cases import BASE, CASES
+from tests.hybrid_cases import BASE, CASES
 from vramcast.domain.layer import Attention, LatentAttention
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.recurrent import LinearAttention, StateSpace

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from tests.dev.hybrid_cases import BASE, CASES
 from tests.dev.stand_in_kernels import stand_in
+from tests.hybrid_cases import BASE, CASES
 from vramcast.domain.recurrent import LinearAttention, StateSpace
 from vramcast.domain.weights import WeightKind
 from vramcast.sources.read import read_config

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from transformers import AutoConfig
 
-from tests.dev.hybrid_cases import BASE, CASES, CHANGED
 from tests.dev.meta_linears import built, counted
+from tests.hybrid_cases import BASE, CASES, CHANGED
 from vramcast.sources.read import read_config
 
 

@@ -19,6 +19,7 @@ from vramcast.sources.state_space import (
     RECURRENT,
     alone,
     bare,
+    block_count,
     block_kinds,
     convolution,
     mamba2,
@@ -28,6 +29,7 @@ from vramcast.sources.state_space import (
 )
 
 _LISTS = ("layers_block_type", "layer_types")
+_ZAMBA2_DEPTH = 54
 _NOTES = (
     "adapters on the shared transformer layers",
     "the input that full recomputation saves less where a hybrid block counts as two layers",
@@ -62,6 +64,8 @@ def read_zamba2(config: Config) -> ModelSpec:
         activation=config.text("hidden_act", default="gelu"),
     )
     shared = _transformer(config, ffn, rotary=config.flag("use_mem_rope"))
+    if config.raw(*_LISTS) is None and block_count(config) != _ZAMBA2_DEPTH:
+        raise config.wrong(_LISTS, f"a list, but in a model of {_ZAMBA2_DEPTH} blocks", None)
     kinds = block_kinds(config, _LISTS, (RECURRENT, HYBRID), _zamba2_rule)
     return _model(
         config, kinds, _mamba2(config), shared, _adapters(config, ffn), blocks=config.size("num_mem_blocks", default=1)
