@@ -37,6 +37,21 @@ def test_a_wide_terminal_shows_every_column() -> None:
     assert "Left out at this width" not in output
 
 
+@pytest.mark.parametrize(
+    ("word", "row"),
+    [
+        ("gemma-3-", "gemma-3-1b gemma3_text 1.00B – 26 1152 26 32K 999,885,952"),
+        ("gemma-3-", "gemma-3-270m gemma3_text 268M – 18 640 18 32K 268,098,176"),
+        ("kimi", "kimi-k2 kimi_k2 1.03T 31.7B 61 7168 68.6 128K 1,026.408B"),
+        ("falcon-mamba", "falcon-mamba-7b falcon_mamba 7.27B – 64 4096 – – 7,272,665,088"),
+    ],
+)
+def test_figures_stand_in_few_characters(word: str, row: str) -> None:
+    """Three digits and a unit; a dash where there is no such figure."""
+    rows = [" ".join(line.split()) for line in run(word, COLUMNS="120").output.splitlines()]
+    assert row in rows
+
+
 @pytest.mark.parametrize("arguments", [("gemma",), ("gpt2",), ("--architectures", "gemma")], ids=str)
 def test_no_color_is_honoured(arguments: tuple[str, ...]) -> None:
     """Titles are bold on a terminal, and plain where NO_COLOR is set."""
