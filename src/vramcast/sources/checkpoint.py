@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from os.path import isfile
 from pathlib import Path, PurePosixPath
 
-from vramcast.domain.errors import InputError
+from vramcast.domain.errors import InputError, one_line
 from vramcast.domain.model import MOST_PARAMETERS, ModelSpec, bare_model
 from vramcast.sources.json_file import read_json, shown
 from vramcast.sources.safetensors import LARGEST_HEADER, Header, Tensor, read_header
@@ -116,7 +116,7 @@ def from_headers(headers: Iterable[tuple[str, Header]], name: str) -> Checkpoint
             tensors[tensor.name] = tensor
         if header.surplus:
             side = "shorter" if header.surplus < 0 else "longer"
-            notes.append(f"{file} is {format_bytes(abs(header.surplus))} {side} than its header says")
+            notes.append(f"{one_line(file)} is {format_bytes(abs(header.surplus))} {side} than its header says")
     return Checkpoint(tensors=tuple(tensors.values()), notes=tuple(notes))
 
 

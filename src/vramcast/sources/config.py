@@ -9,7 +9,7 @@ from vramcast.sources.json_file import shown
 LARGEST = 2**40  # no size in a language model's config comes near this; above it lies nonsense
 _LARGEST_NUMBER = 1e300  # below this, a whole number turns into a float without overflow
 MOST_LAYERS = 10_000  # readers spell layers out one by one, so an absurd depth must not reach them
-_DEPTHS = frozenset({"num_hidden_layers", "num_layers", "n_layer", "n_layers"})
+_DEPTHS = frozenset({"num_hidden_layers", "num_layers", "n_layer", "n_layers", "sliding_window_pattern"})
 
 Default = TypeVar("Default")
 _REQUIRED: Any = object()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vramcast.domain.errors import InputError, UnsupportedError, VramcastError
+from vramcast.domain.errors import InputError, UnsupportedError, VramcastError, one_line
 from vramcast.domain.model import ModelSpec
 from vramcast.sources.checkpoint import Checkpoint, from_headers
 from vramcast.sources.folder import CONFIG, checkpoint_beside, from_config
@@ -139,4 +139,4 @@ def _header(metadata: "SafetensorsFileMetadata", file: str) -> Header:
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "")[:200] or type(error).__name__
+    return one_line(next(iter(str(error).splitlines()), "")[:200]) or type(error).__name__
