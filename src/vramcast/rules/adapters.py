@@ -79,8 +79,8 @@ def adapters(model: ModelSpec, run: TrainRun) -> Term:
     """
     assert run.adapter is not None
     itemsize = adapter_itemsize(run)
-    targets = adapted_weights(model.weights, run.adapter.targets)
-    count = sum(w.parameters for w in adapter_weights(model.weights, run.adapter))
+    targets = adapted_weights(model.linears, run.adapter.targets)
+    count = sum(w.parameters for w in adapter_weights(model.linears, run.adapter))
     parts = tuple(
         Part(
             f"{w.count} × {w.name} {w.shape[0]}×{w.shape[1]}",

@@ -62,7 +62,7 @@ def _projected(mixer: Attention, sizes: Sizes, heads: Heads) -> tuple[Saved, ...
     saved = list(linear_inputs(sizes, names, sizes.hidden, sizes.stream, "D"))
     for norm in mixer.qk_norms:
         saved.extend(_head_norm(norm, mixer, sizes, keys))
-    query_copied, others_copied = heads.copies(sizes.attention)
+    query_copied, others_copied = (False, False) if sizes.selective else heads.copies(sizes.attention)
     turned = mixer.rotary or bool(mixer.qk_norms)
     if mixer.fused_qkv and core == b and not (others_copied and (query_copied or turned)):
         # whatever is not turned is a view of the fused output, which then stays whole
