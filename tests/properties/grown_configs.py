@@ -19,6 +19,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv", "conv"]},
     "longcat_flash": {"moe_topk": 2},
     "mamba2": {"num_heads": 8},
+    "zamba2": {"layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"]},
     "qwen": {"kv_channels": 16},
 }
 _MISSING = re.compile(r"config has no `(\w+)`")

@@ -1,5 +1,6 @@
 """A model on this machine's disk: a folder, a `config.json`, a safetensors file or its index."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from os.path import exists, isdir
 from pathlib import Path
@@ -75,7 +76,7 @@ def read_file(path: Path, name: str) -> ModelSpec:
     return replace(model, notes=(*model.notes, f"the other {missing} files of this model")) if missing else model
 
 
-def from_config(data: dict[str, Any], name: str, checkpoint: Checkpoint | None = None) -> ModelSpec:
+def from_config(data: Mapping[str, Any], name: str, checkpoint: Checkpoint | None = None) -> ModelSpec:
     """
     The model that a parsed `config.json` describes, with what its checkpoint's headers say where they are known.
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from vramcast.catalog.models import all_rows, find_model_row
 from vramcast.domain.errors import InputError, one_line
 from vramcast.domain.model import ModelSpec
-from vramcast.sources.folder import is_model_folder, read_file, read_folder
+from vramcast.sources.folder import from_config, is_model_folder, read_file, read_folder
 from vramcast.sources.hub import read_hub_model
-from vramcast.sources.read import read_config
 from vramcast.sources.size import read_size
 
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(?:@([\w./-]{1,100}))?", re.ASCII)
@@ -38,7 +37,7 @@ def load_model(name: str, *, offline: bool = False) -> ModelSpec:
         return read_folder(Path(name), one_line(name))
     row = find_model_row(name)
     if row is not None:
-        return replace(read_config(row.config, row.name), source=row.source)
+        return replace(from_config(row.config, row.name), source=row.source)
     model = read_size(name)
     if model is not None:
         return model
