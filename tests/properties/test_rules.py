@@ -1,6 +1,7 @@
 """Laws that hold for every forecast, whatever the figures."""
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from hypothesis import given
@@ -32,7 +33,8 @@ NAMES = (
     "mamba-2.8b",
     "qwen3-next-80b-a3b",
 )
-models = st.sampled_from(NAMES).map(load_model)
+names = st.sampled_from(NAMES)
+known = cache(load_model)
 methods = st.sampled_from(["full", "lora", "qlora"])
 runs = st.fixed_dictionaries(
     {
@@ -67,10 +69,15 @@ def peak(spec: ModelSpec, run: dict[str, Any], **changes: Any) -> int:
     return predict(spec, **(run | changes)).tiers.allocated
 
 
-@given(models, runs)
-def test_every_part_of_a_term_is_accounted_for(spec: ModelSpec, run: dict[str, Any]) -> None:
+def without_threshold(optimizer: str) -> str:
+    """bitsandbytes pages, and keeps in 8 bits, only the states of large tensors: growing past the threshold saves memory."""
+    return "adamw-fused" if optimizer in ("adamw-8bit", "paged-adamw") else optimizer
+
+
+@given(names, runs)
+def test_every_part_of_a_term_is_accounted_for(name: str, run: dict[str, Any]) -> None:
     """Terms are not negative, their parts sum to them, and tiers rise from low over allocated to high."""
-    forecast = predict(spec, **run)
+    forecast = predict(known(name), **run)
     for instant in forecast.instants:
         for term in instant.terms:
             assert term.bytes >= 0, term
@@ -80,43 +87,51 @@ def test_every_part_of_a_term_is_accounted_for(spec: ModelSpec, run: dict[str, A
     assert tiers.low <= tiers.process
 
 
-@given(models, runs)
-def test_the_peak_is_the_largest_instant(spec: ModelSpec, run: dict[str, Any]) -> None:
+@given(names, runs)
+def test_the_peak_is_the_largest_instant(name: str, run: dict[str, Any]) -> None:
     """The peak is one of the named instants and none is larger; it is never a sum of maxima."""
-    forecast = predict(spec, **run)
+    forecast = predict(known(name), **run)
     assert forecast.peak in forecast.instants
     assert forecast.peak.allocated == max(instant.allocated for instant in forecast.instants)
 
 
-@given(models, runs, st.integers(1, 8))
-def test_more_sequences_never_lower_the_peak(spec: ModelSpec, run: dict[str, Any], more: int) -> None:
+@given(names, runs, st.integers(1, 8))
+def test_more_sequences_never_lower_the_peak(name: str, run: dict[str, Any], more: int) -> None:
     """The peak rises with the micro-batch, or stays."""
-    assert peak(spec, run) <= peak(spec, run, micro_batch=run["micro_batch"] + more)
+    assert peak(known(name), run) <= peak(known(name), run, micro_batch=run["micro_batch"] + more)
 
 
-@given(models, runs, st.integers(1, 4096))
-def test_longer_sequences_never_lower_the_peak(spec: ModelSpec, run: dict[str, Any], more: int) -> None:
-    """The peak rises with the sequence length, or stays."""
-    assert peak(spec, run) <= peak(spec, run, seq_len=run["seq_len"] + more)
+@given(names, runs, st.integers(1, 4096))
+def test_longer_sequences_never_lower_the_peak(name: str, run: dict[str, Any], more: int) -> None:
+    """The peak rises with the sequence length, or stays, where the length does not change which attention kernel runs."""
+    run = run | {"attention": "flash" if run["attention"] == "sdpa" else run["attention"]}
+    assert peak(known(name), run) <= peak(known(name), run, seq_len=run["seq_len"] + more)
 
 
-@given(models, runs, st.integers(1, 128), st.integers(1, 128))
-def test_a_higher_rank_never_lowers_the_peak(spec: ModelSpec, run: dict[str, Any], rank: int, more: int) -> None:
-    """The peak rises with the adapters' rank, or stays."""
-    run = run | {"method": "lora"}
-    assert peak(spec, run, lora_rank=rank) <= peak(spec, run, lora_rank=rank + more)
+@given(names, runs, st.integers(1, 128), st.integers(1, 128))
+def test_a_higher_rank_never_lowers_the_peak(name: str, run: dict[str, Any], rank: int, more: int) -> None:
+    """The peak rises with the adapters' rank, or stays, where no optimizer treats large tensors otherwise than small ones."""
+    run = run | {"method": "lora", "optimizer": without_threshold(run["optimizer"])}
+    assert peak(known(name), run, lora_rank=rank) <= peak(known(name), run, lora_rank=rank + more)
 
 
-@given(models, runs)
-def test_recomputing_more_never_raises_the_peak(spec: ModelSpec, run: dict[str, Any]) -> None:
-    """Recomputing blocks, or only attention, takes no more than keeping everything."""
+@given(names, runs)
+def test_recomputing_more_never_raises_the_peak(name: str, run: dict[str, Any]) -> None:
+    """
+    Recomputing takes no more than keeping everything, but for one block's input.
+
+    That input is kept beside the recomputed block; without recomputation an eager norm's FP32 copy had taken its place. It
+    shows only where the first block's backward is the peak, with all gradients there.
+    """
+    spec = known(name)
+    one_input = 4 * spec.hidden_size * run["seq_len"] * run["micro_batch"]
     kept = peak(spec, run, recompute="none")
     assert peak(spec, run, recompute="selective") <= kept
-    assert peak(spec, run, recompute="full") <= kept
+    assert peak(spec, run, recompute="full") <= kept + one_input
 
 
-@given(models, runs)
-def test_training_less_never_takes_more(spec: ModelSpec, run: dict[str, Any]) -> None:
+@given(names, runs)
+def test_training_less_never_takes_more(name: str, run: dict[str, Any]) -> None:
     """
     QLoRA ≤ LoRA ≤ full, in one run with recomputation on a stack that neither upcasts the base nor lacks autocast.
 
@@ -124,13 +139,14 @@ def test_training_less_never_takes_more(spec: ModelSpec, run: dict[str, Any]) ->
     """
     run = run | {"stack": "trl-sft", "recompute": "full", "seq_len": min(run["seq_len"], 1024), "micro_batch": 1}
     run = run | {"optimizer": "adamw-fused", "device": "a100-80gb"}
-    qlora, lora, full = (peak(spec, run, method=method) for method in ("qlora", "lora", "full"))
+    qlora, lora, full = (peak(known(name), run, method=method) for method in ("qlora", "lora", "full"))
     assert qlora <= lora <= full
 
 
 @given(runs, st.integers(100, 100_000), st.integers(1, 100_000))
 def test_a_larger_vocabulary_never_lowers_the_peak(run: dict[str, Any], vocab: int, more: int) -> None:
-    """The peak rises with the vocabulary, or stays."""
+    """The peak rises with the vocabulary, or stays, where no optimizer treats large tensors otherwise than small ones."""
+    run = run | {"optimizer": without_threshold(run["optimizer"])}
     assert peak(model(TINY, vocab_size=vocab), run) <= peak(model(TINY, vocab_size=vocab + more), run)
 
 
@@ -146,12 +162,12 @@ def serve(spec: ModelSpec, **options: Any) -> Forecast:
     return predict(spec, method="serve", **options)
 
 
-@given(models, st.integers(1, 64), st.integers(1, 32_768), st.integers(1, 32))
-def test_serving_more_never_takes_less(spec: ModelSpec, sequences: int, tokens: int, more: int) -> None:
+@given(names, st.integers(1, 64), st.integers(1, 32_768), st.integers(1, 32))
+def test_serving_more_never_takes_less(name: str, sequences: int, tokens: int, more: int) -> None:
     """More sequences or longer ones never lower a served model's peak."""
-    base = serve(spec, max_num_seqs=sequences, max_model_len=tokens).tiers.allocated
-    assert base <= serve(spec, max_num_seqs=sequences + more, max_model_len=tokens).tiers.allocated
-    assert base <= serve(spec, max_num_seqs=sequences, max_model_len=tokens + more).tiers.allocated
+    base = serve(known(name), max_num_seqs=sequences, max_model_len=tokens).tiers.allocated
+    assert base <= serve(known(name), max_num_seqs=sequences + more, max_model_len=tokens).tiers.allocated
+    assert base <= serve(known(name), max_num_seqs=sequences, max_model_len=tokens + more).tiers.allocated
 
 
 @given(st.integers(1, 16_384), st.integers(1, 16_384))
@@ -164,9 +180,9 @@ def test_a_window_never_takes_more_cache(tokens: int, window: int) -> None:
     )
 
 
-@given(models, st.integers(1, 64), st.integers(1, 32_768))
-def test_half_the_bits_are_half_the_cache(spec: ModelSpec, sequences: int, tokens: int) -> None:
+@given(names, st.integers(1, 64), st.integers(1, 32_768))
+def test_half_the_bits_are_half_the_cache(name: str, sequences: int, tokens: int) -> None:
     """An FP8 cache takes half the bytes of a BF16 one."""
     half = ServeRun(kv_format=find_format("bf16"), max_model_len=tokens, max_num_seqs=sequences)
     byte = replace(half, kv_format=find_format("fp8-e4m3"))
-    assert kv_cache(spec, byte).bytes * 2 == kv_cache(spec, half).bytes
+    assert kv_cache(known(name), byte).bytes * 2 == kv_cache(known(name), half).bytes
