@@ -122,7 +122,7 @@ def _gap(forecast: Forecast, static: list[Term], gap: int) -> list[Part]:
         kept = base.parts[1].bytes - round(0.5 * forecast.model.parameters) + base.parts[0].bytes
         assert kept == own, (kept, own)
         parts.insert(
-            0, Part("scales, and what is not quantised (embeddings, head, norms)", "q·Φ_lin + s·Φ_rest - Φ/2", own)
+            0, Part("scales, and what is not quantised (embeddings, head, norms)", "q·Φ_q + s·Φ_rest - Φ/2", own)
         )
     elif own:
         parts.insert(0, Part("scales of the quantised weights", "q·Φ - Φ/2", own))

@@ -56,8 +56,9 @@ def _weight_format(options: Options, model: ModelSpec, assumed: list[Assumption]
     if model.stored:
         assumed.append(Assumption(option="weight_format", value="as stored", reason="the checkpoint's own headers"))
         return None
-    assumed.append(Assumption(option="weight_format", value=model.dtype, reason="the checkpoint's own format"))
-    return find_format(model.dtype)
+    own = model.quantized or model.dtype
+    assumed.append(Assumption(option="weight_format", value=own, reason="the checkpoint's own format"))
+    return find_format(own)
 
 
 def _kv_format(options: Options, model: ModelSpec, assumed: list[Assumption]) -> NumberFormat:

@@ -35,7 +35,8 @@ class ModelSpec:
         positions: rows of a learned position table (0: none, rotary or alibi).
         embedding_size: width of the token embedding where it differs from `hidden_size`.
         extra: parameters outside the blocks that only this architecture has.
-        dtype: the checkpoint's own number format.
+        dtype: the checkpoint's own number format; quantized: that of its experts (and linears), where it stores them in fewer
+            bits.
         stored: bytes by number format, as safetensors headers state them; empty when only a config was read.
         bare_parameters: set when only a size such as `8B` is known (see `bare_model`).
         logits_upcast: the model itself turns the logits to FP32 (or caps them) before the loss sees them.
@@ -57,6 +58,7 @@ class ModelSpec:
     dropout: Dropout = Dropout()
     max_positions: int | None = None
     dtype: str = "bf16"
+    quantized: str | None = None
     extra: tuple[Weight, ...] = ()
     stored: tuple[tuple[str, int], ...] = ()
     bare_parameters: int | None = None

@@ -27,7 +27,7 @@ def parameters(model: ModelSpec, run: TrainRun) -> tuple[Term, ...]:
     """
     if run.quantization is not None:
         rest = FP32 if run.quantization.upcast else HALF
-        return (quantized_parameters(model, run.quantization.format, rest, "frozen weights"),)
+        return (quantized_parameters(model, run.quantization.format, rest, "frozen weights", model.linears),)
     if run.precision.has_master and run.method == "full":
         master = _dense(model, FP32, "FP32 master weights", MIXED)
         working = _dense(model, HALF, f"weights ({run.precision.compute.upper()} working copy)", MIXED)
@@ -50,11 +50,13 @@ def _dense(model: ModelSpec, itemsize: int, label: str, source: str) -> Term:
     )
 
 
-def quantized_parameters(model: ModelSpec, number_format: NumberFormat, itemsize: int, label: str) -> Term:
+def quantized_parameters(
+    model: ModelSpec, number_format: NumberFormat, itemsize: int, label: str, quantized: tuple[Weight, ...]
+) -> Term:
     """
-    Weights of which the linears are quantised and the rest is kept in `itemsize` bytes.
+    Weights of which the tensors `quantized` are stored in fewer bits and the rest is kept in `itemsize` bytes.
 
-    Formula:  Σ_linears bytes_for(d_out · d_in) + s · (Φ - Φ_linears)
+    Formula:  Σ_quantised bytes_for(numel) + s · (Φ - Φ_q)
     Source:   transformers 5.23 quantizers (the output projection, embeddings, norms, biases, routers and fused 3-D experts
               stay as they are); arXiv:2305.14314; bitsandbytes 0.50 functional.py.
     Ignores:  the 16- and 256-entry code tables of each tensor (about 1.1 KiB), 512-byte rounding.
@@ -62,28 +64,28 @@ def quantized_parameters(model: ModelSpec, number_format: NumberFormat, itemsize
     if model.bare_parameters is not None:
         size, linear_count = number_format.bytes_for(model.bare_parameters), model.bare_parameters
     else:
-        size, linear_count = _linears(model.linears, number_format)
+        size, linear_count = _quantized(quantized, number_format)
     rest = model.parameters - linear_count
     return Term(
         bytes=size + itemsize * rest,
         category=Category.PARAMETERS,
         label=f"{label} ({number_format.label}, rest {'FP32' if itemsize == FP32 else 'half precision'})",
         phase=Phase.RESIDENT,
-        formula="q·Φ_lin + s·Φ_rest",
-        values=(("q", number_format.bytes_per_value), ("Φ_lin", linear_count), ("s", itemsize), ("Φ_rest", rest)),
+        formula="q·Φ_q + s·Φ_rest",
+        values=(("q", number_format.bytes_per_value), ("Φ_q", linear_count), ("s", itemsize), ("Φ_rest", rest)),
         source="arXiv:2305.14314; transformers 5.23 quantizers; bitsandbytes 0.50",
         ignores="code tables and 512-byte rounding of each tensor",
         parts=(
-            Part(f"linear layers ({number_format.label})", "q·Φ_lin", size),
-            Part("embeddings, head, norms, routers, fused experts", "s·Φ_rest", itemsize * rest),
+            Part(f"quantised weights ({number_format.label})", "q·Φ_q", size),
+            Part("what is not quantised", "s·Φ_rest", itemsize * rest),
         ),
     )
 
 
 @lru_cache(maxsize=256)
-def _linears(linears: tuple[Weight, ...], number_format: NumberFormat) -> tuple[int, int]:
-    """Bytes and elements of all linear weights in `number_format`."""
-    return sum(number_format.bytes_for(w.numel) * w.count for w in linears), sum(w.parameters for w in linears)
+def _quantized(weights: tuple[Weight, ...], number_format: NumberFormat) -> tuple[int, int]:
+    """Bytes and elements of `weights` in `number_format`."""
+    return sum(number_format.bytes_for(w.numel) * w.count for w in weights), sum(w.parameters for w in weights)
 
 
 def cached_casts(count: int, phase: Phase) -> Term:

@@ -13,9 +13,11 @@ from vramcast.domain.exactness import Exactness
 from vramcast.domain.forecast import Category, Instant, Part, Phase, Term
 from vramcast.domain.layer import Attention, Dense, LatentAttention, Layer, Mixer, MixtureOfExperts
 from vramcast.domain.model import ModelSpec
+from vramcast.domain.number_format import FormatKind, NumberFormat
 from vramcast.domain.recurrent import LinearAttention, StateSpace
 from vramcast.domain.run import AttentionKernel, ServeRun
 from vramcast.domain.stack import Stack
+from vramcast.domain.weights import Weight, WeightKind
 from vramcast.rules.attention_kernel import head_dims, resolve_attention
 from vramcast.rules.kv_cache import growing_cache, kv_cache, recurrent_state
 from vramcast.rules.parameters import quantized_parameters
@@ -84,7 +86,9 @@ def served_weights(model: ModelSpec, run: ServeRun) -> Term:
             parts=parts,
         )
     if run.weight_format.bits_per_value < 16:
-        return quantized_parameters(model, run.weight_format, HALF, "weights")
+        return quantized_parameters(
+            model, run.weight_format, HALF, "weights", quantized_weights(model, run.weight_format)
+        )
     itemsize = run.weight_format.storage_bits // 8
     return Term(
         bytes=itemsize * model.parameters,
@@ -96,6 +100,19 @@ def served_weights(model: ModelSpec, run: ServeRun) -> Term:
         source=model.source or "closed form of the architecture",
         ignores="512-byte rounding of each tensor",
     )
+
+
+def quantized_weights(model: ModelSpec, number_format: NumberFormat) -> tuple[Weight, ...]:
+    """
+    The tensors that a checkpoint in `number_format` stores in fewer bits: linears for bitsandbytes' codebooks, the experts
+    alone for MXFP4 (gpt-oss), linears and experts otherwise (FP8, GPTQ, AWQ).
+
+    Source:   transformers 5.23 quantizers (mxfp4: modules_to_not_convert; finegrained_fp8; bnb_4bit).
+    """
+    experts = tuple(weight for weight in model.weights if weight.kind is WeightKind.EXPERTS)
+    if number_format.kind is FormatKind.CODEBOOK or not experts:
+        return model.linears
+    return experts if number_format.name == "mxfp4" else (*model.linears, *experts)
 
 
 def _itemsize(run: ServeRun) -> int:

@@ -17,6 +17,7 @@ from vramcast.sources.checkpoint import (
     read_index,
 )
 from vramcast.sources.json_file import read_json, shown
+from vramcast.sources.quantization import quantized_format
 from vramcast.sources.read import read_config
 
 CONFIG = "config.json"
@@ -91,6 +92,9 @@ def from_config(data: Mapping[str, Any], name: str, checkpoint: Checkpoint | Non
         settings = data.get("quantization_config")
         if not isinstance(settings, dict):
             return model
+        found = quantized_format(settings)
+        if found is not None:
+            return replace(model, quantized=found)
         method = shown(settings.get("quant_method"))
         return replace(model, notes=(*model.notes, f"the checkpoint's own quantisation ({method})"))
     notes = [*model.notes, *checkpoint.notes]
