@@ -18,6 +18,6 @@ def quantized_format(settings: Mapping[str, Any]) -> str | None:
     method = settings.get("quant_method")
     if not isinstance(method, str):
         return None
-    if method in _FOUR_BIT and settings.get("bits", 4) == 4 and settings.get("group_size", _GROUP) == _GROUP:
+    if method in _FOUR_BIT and settings.get("bits") == 4 and settings.get("group_size") == _GROUP:
         return "int4-g128"
     return _BY_METHOD.get(method)
