@@ -1,9 +1,11 @@
-"""What the terminal can show."""
+"""What the terminal can show, and text sent to it."""
 
 import os
 import shutil
+import sys
 
 _NARROWEST = 40
+_NEEDED_LETTERS = "█▌▒░│–·Φ≈"
 
 
 def terminal_width() -> int:
@@ -12,5 +14,23 @@ def terminal_width() -> int:
 
 
 def wants_color() -> bool:
-    """False where NO_COLOR is set to anything (no-color.org); click itself strips colours from what is no terminal."""
-    return not os.environ.get("NO_COLOR")
+    """False where NO_COLOR is set to anything (no-color.org), and on a dumb terminal unless FORCE_COLOR is set."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or os.environ.get("TERM") != "dumb"
+
+
+def color_policy() -> bool | None:
+    """True: colours even into a pipe (FORCE_COLOR); False: never; None: click strips them from what is no terminal."""
+    if not wants_color():
+        return False
+    return True if os.environ.get("FORCE_COLOR") else None
+
+
+def needs_ascii() -> bool:
+    """Whether the encoding of stdout has no block letters."""
+    try:
+        _NEEDED_LETTERS.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return True
+    return False

@@ -1,0 +1,92 @@
+"""What to change when a run does not fit: one option at a time, each tried."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vramcast.app.predict import predict
+from vramcast.domain.errors import VramcastError
+from vramcast.domain.forecast import Forecast
+from vramcast.domain.run import AttentionKernel, Loss, Method, Recompute, Run, ServeRun, TrainRun
+from vramcast.domain.stack import Stack
+
+SHORTEST = 512
+PREFILL = 2048
+WORTH_IT = 0.98
+CHUNKED_BY = "trl-sft"  # other frameworks reach the same with a fused kernel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SingleChange:
+    """One option set to another value, and the forecast that follows."""
+
+    option: str
+    value: str
+    forecast: Forecast
+
+
+def single_changes(forecast: Forecast, stack: str | None, options: dict[str, object]) -> tuple[SingleChange, ...]:
+    """
+    Changes of one option that lower the need of `forecast`, which `options` and `stack` gave, by at least 2 %.
+
+    First those with which the run fits, the gentlest first (what changes no result before what changes the batch, before
+    what changes the method); then the rest, the one that saves most first.
+    """
+    found = [
+        SingleChange(option=option, value=value, forecast=changed)
+        for option, value in _candidates(forecast.run, forecast.stack)
+        if (changed := _try(forecast, stack, {**options, option: value}))
+        and changed.tiers.process <= WORTH_IT * forecast.tiers.process
+    ]
+    fitting = [one for one in found if one.forecast.verdict and one.forecast.verdict.fits]
+    others = sorted((one for one in found if one not in fitting), key=lambda one: one.forecast.tiers.process)
+    return (*fitting, *others)
+
+
+def _try(forecast: Forecast, stack: str | None, options: dict[str, object]) -> Forecast | None:
+    options = {name: value for name, value in options.items() if name != "memory"}
+    try:
+        return predict(forecast.model, None, forecast.device, stack=stack, **options)  # type: ignore[arg-type]
+    except VramcastError:  # the change contradicts another option of the user's
+        return None
+
+
+def _candidates(run: Run, stack: Stack) -> Iterator[tuple[str, str]]:
+    if isinstance(run, ServeRun):
+        yield from _serving(run)
+    else:
+        yield from _training(run, stack)
+
+
+def _training(run: TrainRun, stack: Stack) -> Iterator[tuple[str, str]]:
+    if run.attention in (AttentionKernel.EAGER, AttentionKernel.MATH):
+        yield "attention", AttentionKernel.SDPA
+    if run.loss is Loss.STOCK:
+        yield "loss", Loss.CHUNKED if stack.name == CHUNKED_BY else Loss.FUSED_LINEAR
+    if run.recompute is not Recompute.FULL:
+        yield "recompute", Recompute.FULL
+    if "8bit" not in run.optimizer and run.optimizer.startswith(("adamw", "paged")):
+        yield "optimizer", "adamw-8bit"
+    if run.micro_batch > 1:
+        yield "micro_batch", str(run.micro_batch // 2)
+    match run.method:
+        case Method.FULL:
+            yield "method", Method.LORA
+            yield "method", Method.QLORA
+        case Method.LORA:
+            yield "method", Method.QLORA
+    if run.seq_len >= 2 * SHORTEST:
+        yield "seq_len", str(run.seq_len // 2)
+
+
+def _serving(run: ServeRun) -> Iterator[tuple[str, str]]:
+    if (run.prefill_tokens or run.max_num_seqs * run.max_model_len) > PREFILL:
+        yield "prefill_tokens", str(PREFILL)
+    if run.kv_format.bits_per_value > 8:
+        yield "kv_format", "fp8-e4m3"
+    if run.max_num_seqs > 1:
+        yield "max_num_seqs", str(run.max_num_seqs // 2)
+    if run.weight_format is not None and run.weight_format.bits_per_value > 8:
+        yield "weight_format", "int8"
+        yield "weight_format", "nf4"
+    if run.max_model_len >= 2 * SHORTEST:
+        yield "max_model_len", str(run.max_model_len // 2)

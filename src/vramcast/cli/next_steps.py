@@ -1,0 +1,36 @@
+"""The commands worth typing after an answer, with the user's own arguments filled in."""
+
+import click
+
+from vramcast.app.single_changes import SingleChange, single_changes
+from vramcast.cli.options import run_words_of, typed
+from vramcast.domain.forecast import Forecast
+from vramcast.render.headline import need_words
+from vramcast.render.terminal import NextStep
+
+MOST = 3
+PREDICT, EXPLAIN = ("vramcast predict",), ("vramcast explain",)
+
+
+def next_steps(context: click.Context, forecast: Forecast) -> list[NextStep]:
+    """Where it does not fit, or only just: single changes that help. Else a device to ask about, or the derivation."""
+    if forecast.verdict is None:
+        question = NextStep(
+            (*PREDICT, *typed(context), "--gpu rtx-4090"), "does it fit? vramcast gpus lists the devices"
+        )
+        return [question, _explain(context)]
+    if forecast.verdict.status == "fits":
+        return [_explain(context)]
+    changes = single_changes(forecast, context.params["stack"], run_words_of(context.params))
+    return [*(_change(context, change) for change in changes[:MOST]), _explain(context)]
+
+
+def _explain(context: click.Context) -> NextStep:
+    return NextStep((*EXPLAIN, *typed(context)), "every formula, with letters and with numbers")
+
+
+def _change(context: click.Context, change: SingleChange) -> NextStep:
+    flag = f"--{change.option.replace('_', '-')} {change.value}"
+    return NextStep(
+        (*PREDICT, *typed(context, **{change.option: change.value})), f"{flag}: {need_words(change.forecast)}"
+    )

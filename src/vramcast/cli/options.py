@@ -1,0 +1,140 @@
+"""The flags that describe a run, shared by the commands that take one."""
+
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import click
+
+from vramcast.app.options import NAMES
+from vramcast.app.predict import predict
+from vramcast.domain.errors import InputError
+from vramcast.domain.forecast import Forecast
+from vramcast.domain.run import AttentionKernel, Kernels, Loss, Method, Offload, Optimizer, Precision, Recompute
+from vramcast.units import parse_bytes
+
+F = TypeVar("F", bound=Callable[..., Any])
+COUNT = "N"
+TOKENS = "T"
+
+
+class RunOption(click.Option):
+    """A flag that describes the run; `section` is the heading it stands under in the help."""
+
+    def __init__(self, *args: Any, section: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.section = section
+
+
+class RunCommand(click.Command):
+    """A command that takes a run: its help has the flags under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                section = parameter.section if isinstance(parameter, RunOption) else "Output"
+                sections.setdefault(section, []).append(record)
+        for section, records in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(records)
+
+
+def _flag(section: str, name: str, metavar: str, text: str) -> Callable[[F], F]:
+    return click.option(f"--{name}", cls=RunOption, section=section, metavar=metavar, help=text)
+
+
+def _one_of(section: str, name: str, kind: type[StrEnum], text: str, *more: str) -> Callable[[F], F]:
+    return _flag(section, name, "NAME", f"{text}: {', '.join((*kind, *more))}.")
+
+
+def _switch(section: str, name: str, text: str) -> Callable[[F], F]:
+    return click.option(f"--{name}", cls=RunOption, section=section, is_flag=True, help=text)
+
+
+RUN, TRAIN, ADAPT, SERVE = "The run", "Training", "LoRA and QLoRA", "Serving (--method serve)"
+FLAGS: tuple[Callable[[Any], Any], ...] = (
+    _one_of(RUN, "method", Method, "What to do", "serve"),
+    _flag(RUN, "gpu", "NAME", "The device, as vramcast gpus lists it."),
+    _flag(RUN, "memory", "SIZE", "A device of this much memory instead, such as 24GiB."),
+    _flag(RUN, "stack", "NAME", "The framework whose defaults apply: trl-sft, hf-trainer, torch."),
+    _one_of(RUN, "attention", AttentionKernel, "Attention kernel"),
+    _switch(RUN, "offline", "Read hub models from the local cache only."),
+    _flag(TRAIN, "seq-len", TOKENS, "Tokens of one sequence."),
+    _flag(TRAIN, "micro-batch", COUNT, "Sequences of one forward pass."),
+    _flag(TRAIN, "accum-steps", COUNT, "Micro-batches summed before a step."),
+    _one_of(TRAIN, "precision", Precision, "Number formats of weights, gradients, compute"),
+    _one_of(TRAIN, "optimizer", Optimizer, "Update rule and implementation"),
+    _one_of(TRAIN, "recompute", Recompute, "Activation checkpointing"),
+    _one_of(TRAIN, "loss", Loss, "How logits become a loss"),
+    _one_of(TRAIN, "kernels", Kernels, "Norms and MLP, in eager mode or fused (Liger)"),
+    _one_of(TRAIN, "offload", Offload, "What leaves the device between uses"),
+    _flag(ADAPT, "lora-rank", "R", "Rank of the adapters."),
+    _flag(ADAPT, "lora-targets", "NAMES", "all-linear, attention, mlp, or q_proj,v_proj,…"),
+    _flag(ADAPT, "lora-dropout", "P", "Dropout before the adapters."),
+    _switch(ADAPT, "dora", "Adapters with magnitudes (DoRA)."),
+    _flag(ADAPT, "base-format", "NAME", "How QLoRA stores the frozen weights: nf4-dq, nf4, fp4."),
+    _flag(SERVE, "max-model-len", TOKENS, "Tokens of one sequence, prompt and answer."),
+    _flag(SERVE, "max-num-seqs", COUNT, "Sequences held at once."),
+    _flag(SERVE, "prefill-tokens", TOKENS, "Most tokens of one forward pass."),
+    _flag(SERVE, "weight-format", "NAME", "Number format of the weights, as vramcast dtypes lists it."),
+    _flag(SERVE, "kv-format", "NAME", "Number format of the key and value cache."),
+)
+RUN_WORDS = frozenset(NAMES)
+
+
+def run_options(command: F) -> F:
+    """MODEL and every flag that describes a run."""
+    for flag in reversed(FLAGS):
+        command = flag(command)
+    return click.argument("model")(command)
+
+
+def forecast_of(model: str, options: Mapping[str, Any]) -> Forecast:
+    """
+    The forecast that a command's parameters ask for.
+
+    Raises:
+        InputError, UnsupportedError: as `predict`.
+    """
+    return predict(
+        model, None, options["gpu"], stack=options["stack"], offline=options["offline"], **run_words_of(options)
+    )
+
+
+def run_words_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the user said of the run itself, `--memory` in bytes."""
+    given = {name: value for name, value in options.items() if name in RUN_WORDS and value not in (None, False)}
+    if "memory" in given:
+        given["memory"] = memory_size(given["memory"])
+    return given
+
+
+def memory_size(text: str) -> int:
+    """
+    Bytes of `--memory`.
+
+    Raises:
+        InputError: not a size.
+    """
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise InputError(f"--memory: {error}", "write it as 24GiB") from error
+
+
+def typed(context: click.Context, **changes: str) -> tuple[str, ...]:
+    """MODEL and the flags of the run as the user gave them, in pieces, with some values changed or added."""
+    pieces = [shlex.quote(context.params["model"])]
+    for parameter in context.command.params:
+        if isinstance(parameter, RunOption) and parameter.name:
+            pieces += _piece(parameter, changes.get(parameter.name, context.params[parameter.name]))
+    return tuple(pieces)
+
+
+def _piece(parameter: RunOption, value: object) -> Iterable[str]:
+    if value is True:
+        return (parameter.opts[0],)
+    return (f"{parameter.opts[0]} {shlex.quote(str(value))}",) if value else ()

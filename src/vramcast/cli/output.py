@@ -1,0 +1,28 @@
+"""Forms of an answer, for the terminal at hand."""
+
+import click
+
+from vramcast.cli.options import typed
+from vramcast.cli.terminal import needs_ascii, terminal_width, wants_color
+from vramcast.domain.forecast import Forecast
+from vramcast.render.style import Style
+
+
+def style(lang: str = "en") -> Style:
+    """What this terminal can do, and the user's language."""
+    return Style(width=terminal_width(), color=wants_color(), ascii=needs_ascii())
+
+
+def json_of(forecast: Forecast) -> str:
+    """The report as JSON."""
+    from vramcast.domain.report import report_of
+    from vramcast.render.json import write_report
+
+    return write_report(report_of(forecast), ascii_only=needs_ascii())
+
+
+def markdown_of(forecast: Forecast, context: click.Context) -> str:
+    """The answer as Markdown, with the command that gave it."""
+    from vramcast.render.markdown import forecast_markdown
+
+    return forecast_markdown(forecast, " ".join((context.command_path, *typed(context))))
