@@ -17,7 +17,7 @@ from tests.safetensors_writer import header_of, write_header
 from vramcast.domain.errors import InputError, UnsupportedError
 from vramcast.domain.model import ModelSpec
 from vramcast.sources.config import LARGEST
-from vramcast.sources.folder import read_file, read_folder
+from vramcast.sources.folder import from_config, read_file, read_folder
 from vramcast.sources.read import read_config
 from vramcast.sources.registry import readers
 from vramcast.sources.resolve import load_model
@@ -78,6 +78,24 @@ def test_config_with_keys_replaced(data: st.DataObject) -> None:
     grown = data.draw(st.sampled_from(list(grown_configs().values())))
     keys = data.draw(st.lists(st.sampled_from(grown.keys), min_size=1, max_size=3, unique=True))
     refused(lambda: read_config({**grown.config, **{key: data.draw(VALUES) for key in keys}}, "fuzz"))
+
+
+@pytest.mark.parametrize("value", [0, LARGEST, 10**400, float("nan"), float("-inf")], ids=lambda value: str(value)[:4])
+def test_extreme_number_under_every_key(value: float) -> None:
+    """Zero, the largest size, a number that no float can hold, and floats that are no numbers, for every reader."""
+    for grown in grown_configs().values():
+        for key in grown.keys:
+            refused(lambda grown=grown, key=key: read_config({**grown.config, key: value}, "fuzz"))
+
+
+@FUZZ
+@given(
+    st.dictionaries(st.sampled_from(["quant_method", "bits", "load_in_4bit", "weight_bits", "config_groups"]), VALUES)
+)
+@example({"quant_method": "gptq", "bits": 4})
+def test_any_quantisation_is_no_crash(settings: dict[str, Any]) -> None:
+    """How a checkpoint says that it is quantised may be anything, too."""
+    refused(lambda: from_config({**grown_configs()["llama"].config, "quantization_config": settings}, "fuzz"))
 
 
 @FUZZ

@@ -49,9 +49,10 @@ class World:
         self, repo: str, revision: str | None = None, *, offline: bool = False, **environment: str
     ) -> dict[str, Any]:
         """The answer of a fresh process in a clean environment."""
+        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH")}
         process = subprocess.run(
             [sys.executable, "-W", "error", "-c", ASK, json.dumps([repo, revision, offline])],
-            env={"PATH": os.environ["PATH"], "HOME": str(self.home), "HF_ENDPOINT": self.hub.url, **environment},
+            env={**kept, "HOME": str(self.home), "HF_ENDPOINT": self.hub.url, **environment},
             capture_output=True,
             text=True,
             timeout=60,
