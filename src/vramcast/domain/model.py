@@ -135,6 +135,7 @@ class ModelSpec:
             return self.bare_parameters
         width = self.embedding_size or self.hidden_size
         looked_up = self.positions * self.hidden_size + (0 if self.tied_head else self.vocab_size * width)
+        looked_up += sum(weight.parameters for weight in self.extra if weight.kind is WeightKind.EMBEDDING)
         idle = sum(run.count * run.layer.idle_parameters(self.hidden_size) for run in self.layers)
         return self.parameters - looked_up - idle
 

@@ -222,6 +222,12 @@ def test_gemma_4_runs_its_dense_part_beside_the_experts() -> None:
     assert ffn.shared == Dense(width=160, activation="gelu_pytorch_tanh")
 
 
+def test_gemma_4_only_looks_its_per_layer_embeddings_up() -> None:
+    """The table that serves every layer is not multiplied, so it is not active."""
+    model = read("gemma4_text", LLAMA, vocab_size_per_layer_input=300, tie_word_embeddings=True)
+    assert model.parameters - model.active_parameters == 300 * 256 * 7
+
+
 def test_gemma_3n_runs_four_streams() -> None:
     """AltUp keeps four residual streams."""
     assert first(read("gemma3n_text", LLAMA, num_kv_shared_layers=0)).streams == 4
