@@ -8,7 +8,7 @@ from vramcast.domain.model import MOST_PARAMETERS, ModelSpec
 from vramcast.sources.config import Config
 from vramcast.sources.json_file import shown
 from vramcast.sources.nested_defaults import NESTED_DEFAULTS
-from vramcast.sources.registry import readers
+from vramcast.sources.registry import reader_of
 from vramcast.sources.unsupported import unsupported
 
 _INHERITED = ("dtype", "torch_dtype", "tie_word_embeddings")
@@ -34,7 +34,7 @@ def read_config(data: object, name: str) -> ModelSpec:
 def _read(config: Config, deepest: int) -> ModelSpec:
     text = config.part("text_config") if deepest else None
     if text is None:
-        reader = readers().get(config.model_type)
+        reader = reader_of(config.model_type)
         if reader is None:
             raise unsupported(config)
         return reader(config)
