@@ -1,7 +1,6 @@
-"""The machines: one device, and how several are laid out."""
+"""One accelerator."""
 
-from dataclasses import dataclass, field
-from math import prod
+from dataclasses import dataclass
 
 from vramcast.domain.exactness import Exactness
 
@@ -45,31 +44,3 @@ class Device:
     note: str = ""
     source: str = ""
     checked: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mesh:
-    """How ranks are laid out: replicas, shards (with the ZeRO stage), tensor, sequence, pipeline, context, expert parallel."""
-
-    dp_replicate: int = 1
-    dp_shard: int = 1
-    zero_stage: int = 0
-    tp: int = 1
-    sp: bool = False
-    pp: int = 1
-    cp: int = 1
-    ep: int = 1
-
-    @property
-    def size(self) -> int:
-        """Ranks in the mesh; expert parallelism reuses the data-parallel ranks."""
-        return prod((self.dp_replicate, self.dp_shard, self.tp, self.pp, self.cp))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
-    """Equal devices and the mesh laid over them."""
-
-    device: Device
-    count: int = 1
-    mesh: Mesh = field(default_factory=Mesh)
