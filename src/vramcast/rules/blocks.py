@@ -26,7 +26,7 @@ class Block:
     `count` equal blocks in a row.
 
     `saved` are the bytes one of them saves when it runs, `kept` what stays of them until its backward (its input alone
-    when it is recomputed; what it saves then counts without that input, which its first norm may share), `parameters` its trainable elements, `casts` the elements that autocast copies.
+    when it is recomputed), `parameters` its trainable elements, `casts` the elements that autocast copies.
     """
 
     count: int
@@ -84,11 +84,9 @@ def _block(
     if isinstance(mixer, Attention | LatentAttention):
         kernel = resolve_attention(run.attention, mixer, run.seq_len, base.core, capability)
         sizes, masked = base.with_attention(kernel), is_masked(mixer, run.seq_len)
-    segments = block_segments(layers.layer, sizes, masked)
-    saved = sum(total(segment.saved, run.micro_batch, run.seq_len) for segment in segments)
     recomputed = run.recompute is Recompute.FULL
-    if recomputed and layers.layer.norms and not sizes.norms_copy:
-        saved -= sizes.stream * sizes.hidden * run.tokens
+    segments = block_segments(layers.layer, sizes, masked, recomputed)
+    saved = sum(total(segment.saved, run.micro_batch, run.seq_len) for segment in segments)
     return Block(
         count=layers.count,
         segments=segments,

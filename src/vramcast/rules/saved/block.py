@@ -23,18 +23,21 @@ from vramcast.rules.sizes import Sizes
 
 
 @lru_cache(maxsize=1024)
-def block_segments(layer: Layer, sizes: Sizes, masked: bool) -> tuple[Segment, ...]:
+def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool) -> tuple[Segment, ...]:
     """
     The segments of one block: norms with the mixer, norms with the feed-forward part.
+
+    A recomputed block's input is kept apart, so its first norm does not count it again.
 
     Ignores: what `Layer.extra` computes (layer scales, per-layer inputs).
     """
     segments = [segment for segment in (_mixer(layer, sizes, masked), _ffn(layer, sizes)) if segment is not None]
     first = len(layer.norms) if len(segments) == 1 else (len(layer.norms) + 1) // 2
-    groups = (layer.norms[:first], layer.norms[first:])
+    norms = [norm_saved(n, sizes, sizes.stream, held=recomputed and i == 0) for i, n in enumerate(layer.norms)]
+    groups = (norms[:first], norms[first:])
     return tuple(
-        replace(segment, saved=(*(s for norm in norms for s in norm_saved(norm, sizes, sizes.stream)), *segment.saved))
-        for segment, norms in zip(segments, groups, strict=False)
+        replace(segment, saved=(*(saved for norm in group for saved in norm), *segment.saved))
+        for segment, group in zip(segments, groups, strict=False)
     )
 
 
