@@ -21,8 +21,9 @@ class MethodRow:
     One way to train a model.
 
     `rule_of_thumb` is the classic account's bytes per parameter; `exact_bytes` are all weights, gradients and optimizer
-    states, and `parts` split them. `left_out` is what the rule of thumb does not count: the gap to `exact_bytes`, then
-    what lives only while the step runs, each category at its own largest (they do not all coincide).
+    states, and `parts` split them. `gap` is what the rule of thumb does not count of these: it sums to the difference.
+    `dynamic` is what lives only while the step runs, each category at its own largest (they do not all coincide), and
+    what lies outside live tensors.
     """
 
     name: str
@@ -31,8 +32,14 @@ class MethodRow:
     parameters: int
     exact_bytes: int
     parts: tuple[Part, ...]
-    left_out: tuple[Part, ...]
+    gap: tuple[Part, ...]
+    dynamic: tuple[Part, ...]
     forecast: Forecast
+
+    @property
+    def left_out(self) -> tuple[Part, ...]:
+        """All that the rule of thumb leaves out."""
+        return (*self.gap, *self.dynamic)
 
     @property
     def rule_bytes(self) -> int:
@@ -75,7 +82,6 @@ def _row(name: str, label: str, multiple: float, forecast: Forecast) -> MethodRo
     static = _static(forecast)
     exact = sum(term.bytes for term in static)
     rule = round(multiple * forecast.model.parameters)
-    left_out = [*_gap(forecast, static, exact - rule), *_dynamic(forecast)]
     return MethodRow(
         name=name,
         label=label,
@@ -83,7 +89,8 @@ def _row(name: str, label: str, multiple: float, forecast: Forecast) -> MethodRo
         parameters=forecast.model.parameters,
         exact_bytes=exact,
         parts=tuple(Part(term.label, term.formula, term.bytes) for term in static),
-        left_out=tuple(left_out),
+        gap=tuple(_gap(forecast, static, exact - rule)),
+        dynamic=tuple(_dynamic(forecast)),
         forecast=forecast,
     )
 

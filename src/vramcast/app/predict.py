@@ -121,7 +121,6 @@ def _forecast(
         stack,
         device,
         instants=step.instants,
-        idle=step.idle,
         paged=step.paged,
         no_reuse=step.no_reuse,
         assumptions=assumptions,

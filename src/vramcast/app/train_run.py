@@ -84,7 +84,7 @@ def choose_train_run(
     """
     chooser = Chooser(options, stack, method)
     precision = _precision(chooser, model, device)
-    half_weights = precision.weight_itemsize == 2  # noqa: PLR2004
+    half_weights = precision.weight_itemsize == 2
     run = TrainRun(
         method=method,
         precision=precision,
@@ -165,5 +165,5 @@ def _check(options: Options, run: TrainRun) -> None:
             f"--precision {run.precision} keeps a master copy of trained weights, and {run.method} freezes them",
             "--precision bf16, or --method full",
         )
-    if run.method is Method.QLORA and run.precision.weight_itemsize == 4:  # noqa: PLR2004
+    if run.method is Method.QLORA and run.precision.weight_itemsize == 4:
         raise InputError("a 4-bit base is computed in half precision", "--precision bf16 or fp16")

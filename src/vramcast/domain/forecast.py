@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import import_module
 from typing import Literal
 
 from vramcast.domain.device import Device
@@ -9,6 +10,7 @@ from vramcast.domain.exactness import Exactness
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.run import Run
 from vramcast.domain.stack import Stack
+from vramcast.units import gib
 
 
 class Category(StrEnum):
@@ -74,11 +76,16 @@ class Term:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instant:
-    """A named moment of the step and the terms alive at it (allocated tier only)."""
+    """
+    A named moment of the step and the terms alive at it (allocated tier only).
+
+    `idle` are bytes that the allocator holds at this moment but cannot use: freed blocks too small for what is asked.
+    """
 
     phase: Phase
     name: str
     terms: tuple[Term, ...]
+    idle: int = 0
 
     @property
     def allocated(self) -> int:
@@ -124,7 +131,7 @@ class Assumption:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Forecast:
     """
     The answer.
@@ -162,3 +169,13 @@ class Forecast:
         for term in self.terms:
             sums[term.category] += term.bytes
         return {category: size for category, size in sums.items() if size}
+
+    def __repr__(self) -> str:
+        """One line: the model, the process tier with its band, the verdict."""
+        band = f"{gib(self.tiers.low)}–{gib(self.tiers.high)}"
+        verdict = f", {self.verdict.status} {self.device.name}" if self.verdict and self.device else ""
+        return f"<Forecast {self.model.name}: {gib(self.tiers.process)} GiB ({band}){verdict}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows. The renderer is found by name, for the domain knows none."""
+        return str(import_module("vramcast.render.html").forecast_html(self))

@@ -10,9 +10,6 @@ from vramcast.domain.stack import Stack
 from vramcast.rules.runtime import fragmentation, libraries, runtime_context
 
 
-LOSS_BACKWARD = "backward of the loss"
-
-
 def finish(
     model: ModelSpec,
     run: Run,
@@ -21,13 +18,12 @@ def finish(
     *,
     instants: Sequence[Instant],
     no_reuse: int,
-    idle: int = 0,
     paged: int = 0,
     assumptions: tuple[Assumption, ...],
     unmodelled: tuple[str, ...],
 ) -> Forecast:
     """
-    The forecast whose peak is the largest of `instants`; `idle` bytes lie freed but unusable at the loss's backward.
+    The forecast whose peak is the largest of `instants`.
 
     Reserved is the most that live tensors and blocks lying idle needed at any instant: the allocator keeps what it once
     took. The band reaches from no fragmentation at all to no reuse between categories, paged states resident.
@@ -37,11 +33,11 @@ def finish(
     """
     peak = max(instants, key=lambda instant: instant.allocated)
     allocated = peak.allocated
-    reserved = max((i.allocated + (idle if i.name == LOSS_BACKWARD else 0) for i in instants), default=allocated)
+    reserved = max((instant.allocated + instant.idle for instant in instants), default=allocated)
     outside = (runtime_context(device), libraries())
     context = sum(term.bytes for term in outside)
     process = reserved + context
-    label = "freed logits that nothing as large can reuse" if reserved > allocated else "cached, not in use"
+    label = "freed blocks too small for what is asked next" if reserved > allocated else "cached, not in use"
     terms = (*peak.terms, fragmentation(reserved - allocated, 0, label), *outside)
     tiers = Tiers(
         allocated=allocated,

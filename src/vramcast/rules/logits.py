@@ -4,7 +4,7 @@ Logits and loss: often the largest tensors of a step.
 Letters: B micro-batch, T tokens per sequence, V vocabulary, D hidden, s bytes an element.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from vramcast.domain.forecast import Category, Part, Phase, Term
 from vramcast.domain.run import Loss
@@ -14,8 +14,7 @@ TILE_TOKENS = 4096  # tokens in a tile of TRL's chunked loss
 TILE_VOCAB = 32768  # vocabulary entries in a tile of TRL's chunked loss
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """What the loss rules need: tokens n = B · T, vocabulary, hidden size, item size, whether the projection is trained."""
 
     tokens: int

@@ -4,9 +4,9 @@ Optimizer states, and what a step allocates on top.
 Letters: Φ_t trainable parameters, s bytes an element.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
+from typing import NamedTuple
 
 from vramcast.domain.exactness import Exactness
 from vramcast.domain.forecast import Category, Phase, Term
@@ -19,8 +19,7 @@ SMALLEST_PAGED = 100_000  # smaller tensors keep their states on the device
 BNB = "bitsandbytes 0.50 optim/optimizer.py, functional.py"
 
 
-@dataclass(frozen=True, slots=True)
-class Trainable:
+class Trainable(NamedTuple):
     """What an optimizer needs to know of the tensors it updates, in elements."""
 
     total: int

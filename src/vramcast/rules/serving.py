@@ -5,7 +5,7 @@ Letters: B sequences, T tokens per sequence, n tokens of one forward pass, D hid
 F ffn width, V vocabulary, Φ parameters.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from vramcast.domain.compressed import CompressedAttention
 from vramcast.domain.device import Device
@@ -27,8 +27,7 @@ HALF = 2
 FP32 = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
+class Serving(NamedTuple):
     """The instants of a served model and the bound without reuse between them."""
 
     instants: tuple[Instant, ...]

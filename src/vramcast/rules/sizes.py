@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from vramcast.domain.model import Dropout, ModelSpec
 from vramcast.domain.run import AttentionKernel, Kernels, Method, TrainRun
 
-
 HALF = 2
 
 

@@ -41,7 +41,7 @@ def norm_saved(
     return (saved, Saved("normed value", f"{itemsize}·{name}", itemsize * width))
 
 
-def _input(op: str, name: str, width: int, kept: int, itemsize: int, statistics: int, held: bool) -> Saved:  # noqa: FBT001
+def _input(op: str, name: str, width: int, kept: int, itemsize: int, statistics: int, held: bool) -> Saved:
     """The input in `kept` bytes an element, which is a copy if its own item size differs, and FP32 statistics."""
     if held and kept == itemsize:
         return Saved(f"{op} (the block's own input)", f"{FULL * statistics}", FULL * statistics)

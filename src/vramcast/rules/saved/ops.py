@@ -111,7 +111,8 @@ def projecting(sizes: Sizes, name: str, width: int, itemsize: int, *, held: bool
     """
     Bytes per token that live while the output projection `name` runs forward, beyond what it saves.
 
-    Formula:  itemsize·w (its input, if nothing saves it) + 4·w (PEFT's FP32 copy on the way to autocast's)
+    Formula:  itemsize·w (its input, if nothing saves it) + 4·w (PEFT's FP32 copy on the way to autocast's,
+              and as much again for what dropout makes of it)
               + s·w (bitsandbytes' cast of an FP32 input) + s·D (the result) + s·D (the residual, if the norm saved a copy
               of it instead) + s·D (the branch's input, if frozen linears do not save it)
     Source:   PEFT 0.21 tuners/lora/layer.py (_cast_input_dtype), bnb.py; bitsandbytes 0.50 Linear4bit; live storages of
@@ -122,7 +123,7 @@ def projecting(sizes: Sizes, name: str, width: int, itemsize: int, *, held: bool
     if not (held or kept_input):
         size += itemsize * width
     if name in sizes.adapted and not sizes.quantized and sizes.autocast and sizes.adapter == FULL:
-        size += FULL * width
+        size += FULL * width * (2 if sizes.adapter_dropout else 1)
     if sizes.quantized and itemsize != sizes.compute:
         size += sizes.compute * width
     if norm_fp32:

@@ -1,0 +1,98 @@
+"""
+The worst moment of all blocks' backward.
+
+Letters: B micro-batch, T tokens per sequence.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from vramcast.domain.run import Recompute, TrainRun
+from vramcast.rules.blocks import Block
+
+
+class Moment(NamedTuple):
+    """
+    A moment of one block's backward.
+
+    `layer` counts from 1; `segments` is how many of the block's segments still hold what they saved. `before` is what
+    earlier blocks (and this one's kept input) hold, `own` what this block saved, `extra` what its backward allocates,
+    `dequantized` a quantised weight laid out whole, `idle` what earlier segments allocated and freed in pieces too small for
+    this one; `gradients` and `casts` are elements.
+    """
+
+    layer: int
+    block: Block
+    segments: int
+    name: str
+    before: int
+    own: int
+    extra: int
+    dequantized: int
+    idle: int
+    gradients: int
+    casts: int
+
+    def bytes(self, gradient_itemsize: int) -> int:
+        """Everything of this moment that changes from block to block."""
+        varying = self.before + self.own + self.extra + self.dequantized
+        return varying + gradient_itemsize * self.gradients + 2 * self.casts
+
+
+class _Place(NamedTuple):
+    """Where a block stands: its number, and what the others hold when its backward begins."""
+
+    layer: int
+    before: int
+    gradients: int
+    casts: int
+
+
+def worst_moment(blocks: Sequence[Block], run: TrainRun, done: int, gradient_itemsize: int) -> Moment:
+    """
+    The worst moment over all blocks' backward; `done` are the elements whose gradients exist before the last block's.
+
+    Within a run of equal blocks the sum is linear in the position, so only its first and last block can be the worst.
+    """
+    candidates = (moment for block, place in _places(blocks, done) for moment in _moments(block, run, place))
+    return max(candidates, key=lambda moment: moment.bytes(gradient_itemsize))
+
+
+def _places(blocks: Sequence[Block], done: int) -> Iterator[tuple[Block, _Place]]:
+    layer = sum(block.layers for block in blocks)
+    before = sum(block.layers * block.kept for block in blocks)
+    casts = sum(block.layers * block.casts for block in blocks)
+    for block in reversed(blocks):
+        for above in {0, block.layers - 1}:
+            yield (
+                block,
+                _Place(
+                    layer - above,
+                    before - (above + 1) * block.kept,
+                    done + above * block.parameters,
+                    casts - above * block.casts,
+                ),
+            )
+        layer -= block.layers
+        before -= block.layers * block.kept
+        casts -= block.layers * block.casts
+        done += block.layers * block.parameters
+
+
+def _moments(block: Block, run: TrainRun, place: _Place) -> Iterator[Moment]:
+    recomputed = run.recompute is Recompute.FULL
+    before = place.before + (block.kept if recomputed else 0)
+    casts = block.casts if recomputed else place.casts
+    gradients = place.gradients
+    for index in range(len(block.segments) - 1, -1, -1):
+        segment = block.segments[index]
+        weight = segment.dequantized * block.sizes.compute
+        own, idle = sum(block.saved[: index + 1]), sum(block.passing[:index])
+        exist = gradients + (segment.output_grads if block.parameters else 0)
+        inner = run.tokens * (segment.inner + run.seq_len * segment.inner_pairs)
+        moments = [("output projection", run.tokens * segment.output, weight), (segment.inner_name, inner, 0)]
+        if recomputed:
+            moments.append(("recomputing", block.passing[index], weight))
+        for name, extra, dequantized in moments:
+            yield Moment(place.layer, block, index + 1, name, before, own, extra, dequantized, idle, exist, casts)
+        gradients += segment.parameters if block.parameters else 0

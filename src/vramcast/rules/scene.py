@@ -1,0 +1,148 @@
+"""What every instant of one training step shares."""
+
+from typing import NamedTuple
+
+from vramcast.domain.device import Device
+from vramcast.domain.forecast import Phase, Term
+from vramcast.domain.model import ModelSpec
+from vramcast.domain.run import Loss, Method, Recompute, TrainRun
+from vramcast.domain.stack import Stack
+from vramcast.rules.adapters import adapter_weights, adapters
+from vramcast.rules.blocks import Block, lay_out
+from vramcast.rules.gradients import gradients
+from vramcast.rules.logits import Head
+from vramcast.rules.optimizer import Trainable, optimizer_states, state_itemsize, trainable
+from vramcast.rules.parameters import parameters
+from vramcast.rules.saved.norms import norm_saved
+from vramcast.rules.saved.ops import Saved, linear_inputs, total
+from vramcast.rules.sizes import Sizes, adapter_itemsize, sizes_of
+from vramcast.rules.workspace import gemm_workspace, step_inputs
+
+THREADS_THAT_MULTIPLY = 2  # the caller's, forward; autograd's, backward
+
+
+class Scene(NamedTuple):
+    """
+    A model, a run and what follows from both.
+
+    `group` is what is trained, `gradient` the bytes of one gradient element, `resident` the terms held through the whole
+    step, `outer` what is saved outside the blocks, `head` what the loss rules need.
+    """
+
+    model: ModelSpec
+    run: TrainRun
+    sizes: Sizes
+    blocks: tuple[Block, ...]
+    group: Trainable
+    gradient: int
+    resident: tuple[Term, ...]
+    outer: tuple[Saved, ...]
+    head: Head
+
+    @property
+    def kept(self) -> int:
+        """Bytes that all blocks keep from forward to backward."""
+        return sum(block.layers * block.kept for block in self.blocks)
+
+    @property
+    def outer_bytes(self) -> int:
+        """Bytes saved outside the blocks: the final norm's, the head's input."""
+        return total(self.outer, self.run.micro_batch, self.run.seq_len)
+
+    @property
+    def accumulates(self) -> bool:
+        """Gradients of several micro-batches are summed, so all of them are resident."""
+        return self.run.accum_steps > 1
+
+    @property
+    def growing(self) -> int:
+        """Bytes that each gradient element adds as backward proceeds: none when all are accumulated already."""
+        return 0 if self.accumulates else self.gradient
+
+    @property
+    def recomputes(self) -> bool:
+        """Blocks keep only their inputs."""
+        return self.run.recompute is Recompute.FULL
+
+    @property
+    def head_parameters(self) -> int:
+        """Trainable elements whose gradients exist before the last block's backward: head and final norm, or all adapters."""
+        if self.run.method is not Method.FULL:
+            return self.group.total
+        norm = sum(w.parameters for w in self.model.final_norm.weights) if self.model.final_norm else 0
+        return self.model.vocab_size * self.head.hidden + norm
+
+    @property
+    def casts(self) -> int:
+        """Elements autocast has copied by the end of forward; a recomputed block's frozen weights' copies are gone."""
+        if not self.run.precision.is_amp:
+            return 0
+        head = self.model.vocab_size * self.head.hidden
+        if self.recomputes and self.run.method is not Method.FULL:
+            return head
+        return head + sum(block.layers * block.casts for block in self.blocks)
+
+
+def set_scene(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | None) -> Scene:
+    """
+    The scene of one training step.
+
+    Raises:
+        InputError: an adapter target names no linear layer.
+        UnsupportedError: no rule says what a layer keeps for its backward.
+    """
+    full = run.method is Method.FULL
+    group = _trained(model, run)
+    itemsize = run.precision.weight_itemsize if full else adapter_itemsize(run)
+    sizes = sizes_of(model, run, frozenset())
+    norms = norm_saved(model.final_norm, sizes, sizes.stream) if model.final_norm else ()
+    own_head = run.loss is not Loss.STOCK
+    return Scene(
+        model=model,
+        run=run,
+        sizes=sizes,
+        blocks=lay_out(model, run, device.capability if device else None),
+        group=group,
+        gradient=itemsize,
+        resident=_resident(model, run, stack, device, group, itemsize, sizes.stream),
+        outer=(*norms, *linear_inputs(sizes, ("lm_head",), model.hidden_size, sizes.stream, "D", held=own_head)),
+        head=Head(
+            tokens=run.tokens,
+            vocab=model.vocab_size,
+            hidden=model.embedding_size or model.hidden_size,
+            itemsize=sizes.compute,
+            trained=full,
+            held=stack.default("holds_logits") == "yes",
+            upcast=model.logits_upcast,
+        ),
+    )
+
+
+def _trained(model: ModelSpec, run: TrainRun) -> Trainable:
+    if not model.layers:
+        count = model.parameters if run.method is Method.FULL else 0
+        return Trainable(count, 0, count, count, 0, count, 0, 0)
+    if run.method is Method.FULL or run.adapter is None:
+        return trainable(model.weights)
+    return trainable(adapter_weights(model.linears, run.adapter))
+
+
+def _resident(
+    model: ModelSpec,
+    run: TrainRun,
+    stack: Stack,
+    device: Device | None,
+    group: Trainable,
+    itemsize: int,
+    stream: int,
+) -> tuple[Term, ...]:
+    terms = [*parameters(model, run)]
+    if run.adapter is not None and model.layers:
+        terms.append(adapters(model, run))
+    terms.append(optimizer_states(group, run, state_itemsize(run, itemsize)))
+    if model.layers:
+        terms.append(step_inputs(model, run, stream))
+        terms.append(gemm_workspace(device, stack, THREADS_THAT_MULTIPLY))
+    if run.accum_steps > 1:
+        terms.append(gradients(group.total, itemsize, Phase.RESIDENT, "accumulated gradients"))
+    return tuple(terms)
