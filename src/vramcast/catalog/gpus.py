@@ -1,12 +1,10 @@
 """The devices, by name: memory, speed and where each figure comes from."""
 
-import json
 import re
-from difflib import get_close_matches
 from functools import cache
-from pathlib import Path
 from typing import Any
 
+from vramcast.catalog.data_file import read_rows
 from vramcast.catalog.device_memory import (
     CONTEXT_RULE,
     PLANNED_CONTEXT,
@@ -20,7 +18,6 @@ from vramcast.domain.errors import InputError
 from vramcast.domain.exactness import Exactness
 from vramcast.units import MIB, format_bytes
 
-_DATA = Path(__file__).parent / "data" / "gpus.json"
 _MAKERS = re.compile(r"^((nvidia|geforce|tesla|amd|instinct|radeon)-)+")
 _SUFFIXES = re.compile(r"(-(gpu|generation|edition))+$")
 
@@ -28,7 +25,7 @@ _SUFFIXES = re.compile(r"(-(gpu|generation|edition))+$")
 @cache
 def all_devices() -> tuple[Device, ...]:
     """Every device: NVIDIA cards from old to new, workstation and data centre after GeForce, then AMD."""
-    return tuple(_device(row) for row in json.loads(_DATA.read_text(encoding="utf-8")))
+    return tuple(_device(row) for row in read_rows("gpus.json"))
 
 
 def find_device(name: str) -> Device:
@@ -82,6 +79,8 @@ def _by_name() -> dict[str, Device]:
 
 
 def _hint(name: str) -> str:
+    from difflib import get_close_matches
+
     near = get_close_matches(plain_name(name), _by_name(), n=3)
     names = list(dict.fromkeys(_by_name()[word].name for word in near))
     return f"did you mean {' or '.join(names)}?" if names else "vramcast gpus lists them"

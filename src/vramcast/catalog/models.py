@@ -5,10 +5,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-_DATA = Path(__file__).parent / "data" / "models"
+from vramcast.catalog.data_file import file_names, read_text
+
+_FOLDER = "models"
 _COUNT = re.compile(r"(?P<digits>[\d,]+(?:\.(?P<decimals>\d+))?)(?P<unit>[MBT]?)")
 _UNITS = {"": 1, "M": 10**6, "B": 10**9, "T": 10**12}
 
@@ -61,22 +62,24 @@ class ModelRow:
 @cache
 def all_rows() -> tuple[ModelRow, ...]:
     """Every model, by family and in each family's own order."""
-    return tuple(row for path in sorted(_DATA.glob("*.json")) for row in _family(path))
+    return tuple(row for file in file_names(_FOLDER) for row in _family(file, read_text(_FOLDER, file)))
 
 
 def find_model_row(name: str) -> ModelRow | None:
     """The model of this name or alias, whatever its case; None if the catalog has none."""
-    return _by_name().get(name.strip().lower())
+    wanted = name.strip().lower()
+    for file in file_names(_FOLDER):
+        text = read_text(_FOLDER, file)
+        if f'"{wanted}"' in text.lower():  # most files need no parsing: the name is not in them
+            for row in _family(file, text):
+                if wanted in (row.name, *(alias.lower() for alias in row.aliases)):
+                    return row
+    return None
 
 
-@cache
-def _by_name() -> dict[str, ModelRow]:
-    return {word.lower(): row for row in all_rows() for word in (row.name, *row.aliases)}
-
-
-def _family(path: Path) -> list[ModelRow]:
-    rows = json.loads(path.read_text(encoding="utf-8"))
-    return [ModelRow(**(row | {"aliases": tuple(row["aliases"]), "family": path.stem})) for row in rows]
+def _family(file: str, text: str) -> list[ModelRow]:
+    family = file.removesuffix(".json")
+    return [ModelRow(**(row | {"aliases": tuple(row["aliases"]), "family": family})) for row in json.loads(text)]
 
 
 def _read_count(published: str) -> tuple[int, int]:

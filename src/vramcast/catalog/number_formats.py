@@ -1,21 +1,17 @@
 """The number formats that tensors are stored or multiplied in, by name."""
 
-import json
-from difflib import get_close_matches
 from functools import cache
-from pathlib import Path
 from typing import Any
 
+from vramcast.catalog.data_file import read_rows
 from vramcast.domain.errors import InputError
 from vramcast.domain.number_format import FormatKind, NumberFormat, Scale, Specials
-
-_DATA = Path(__file__).parent / "data" / "number_formats.json"
 
 
 @cache
 def all_formats() -> tuple[NumberFormat, ...]:
     """Every format, in the order of the tables: from wide to narrow, floats before integers and codebooks."""
-    return tuple(_format(row) for row in json.loads(_DATA.read_text(encoding="utf-8")))
+    return tuple(_format(row) for row in read_rows("number_formats.json"))
 
 
 def find_format(name: str) -> NumberFormat:
@@ -41,6 +37,8 @@ def _plain(name: str) -> str:
 
 
 def _hint(name: str) -> str:
+    from difflib import get_close_matches
+
     plain = _plain(name[:40])
     names = [one.name for one in all_formats()]
     near = [known for known in names if plain and _plain(known).startswith(plain)]

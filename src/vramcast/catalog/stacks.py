@@ -1,9 +1,8 @@
 """Framework defaults by version, with the date they were checked."""
 
-import json
 from functools import cache
-from importlib.resources import files
 
+from vramcast.catalog.data_file import read_rows
 from vramcast.domain.errors import InputError
 from vramcast.domain.stack import Stack
 
@@ -11,7 +10,6 @@ from vramcast.domain.stack import Stack
 @cache
 def all_stacks() -> tuple[Stack, ...]:
     """Every row of the catalog, oldest version of a framework first."""
-    rows = json.loads(files("vramcast.catalog").joinpath("data", "stacks.json").read_text(encoding="utf-8"))
     return tuple(
         Stack(
             name=row["name"],
@@ -22,7 +20,7 @@ def all_stacks() -> tuple[Stack, ...]:
             defaults=tuple(row["defaults"].items()),
             kept_workspace=row["kept_workspace"],
         )
-        for row in rows
+        for row in read_rows("stacks.json")
     )
 
 

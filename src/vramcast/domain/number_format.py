@@ -6,7 +6,6 @@ Letters: s sign bits, e exponent bits, m mantissa bits, n values.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
 from math import ldexp, log10
 
 
@@ -89,8 +88,7 @@ class NumberFormat:
 
         Formula: storage_bits + Σ bits of a scale / values under it. Ignores scales of which a tensor has only one.
         """
-        shares = (Fraction(scale.bits, scale.block) for scale in self.scales if scale.block)
-        return float(self.storage_bits + sum(shares))
+        return self.storage_bits + sum(scale.bits / scale.block for scale in self.scales if scale.block)
 
     @property
     def bytes_per_value(self) -> float:

@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from vramcast.domain.errors import InputError, one_line
 from vramcast.domain.model import MOST_PARAMETERS, ModelSpec, bare_model
-from vramcast.sources.json_file import read_json, shown
+from vramcast.sources.json_file import read_json
 from vramcast.sources.safetensors import LARGEST_HEADER, Header, Tensor, read_header
+from vramcast.sources.shown import shown
 from vramcast.units import format_bytes
 
 SINGLE = "model.safetensors"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, overload
 
 from vramcast.domain.errors import InputError
-from vramcast.sources.json_file import shown
+from vramcast.sources.shown import shown
 
 LARGEST = 2**40  # no size in a language model's config comes near this; above it lies nonsense
 _LARGEST_NUMBER = 1e300  # below this, a whole number turns into a float without overflow

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from vramcast.domain.errors import InputError, UnsupportedError, VramcastError, one_line
 from vramcast.domain.model import ModelSpec
 from vramcast.sources.checkpoint import Checkpoint, from_headers
-from vramcast.sources.folder import CONFIG, checkpoint_beside, from_config
+from vramcast.sources.folder import checkpoint_beside
+from vramcast.sources.from_config import CONFIG, from_config
 from vramcast.sources.json_file import LARGEST_CONFIG, read_json
 from vramcast.sources.safetensors import Header, checked_tensors
 from vramcast.units import format_bytes

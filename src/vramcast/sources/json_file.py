@@ -4,16 +4,13 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
-from reprlib import Repr
 from typing import Any
 
 from vramcast.domain.errors import InputError
+from vramcast.sources.shown import shown
 from vramcast.units import MIB, format_bytes
 
 LARGEST_CONFIG = 16 * MIB  # the largest config.json on the hub is a few hundred KiB
-
-_SHORT = Repr()
-_SHORT.maxlevel, _SHORT.maxstring = 2, 40
 
 
 def read_json(path: Path, name: str, limit: int = LARGEST_CONFIG) -> dict[str, Any]:
@@ -51,11 +48,6 @@ def parse_json(data: bytes, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{name}: the JSON is not a table, but {_kind(value)}")
     return value
-
-
-def shown(value: object) -> str:
-    """A JSON value as it may stand in a message: short, however long or deep it is."""
-    return _SHORT.repr(value)[:40]
 
 
 # Private functions

@@ -6,9 +6,9 @@ from dataclasses import replace
 from vramcast.domain.errors import InputError
 from vramcast.domain.model import MOST_PARAMETERS, ModelSpec
 from vramcast.sources.config import Config
-from vramcast.sources.json_file import shown
 from vramcast.sources.nested_defaults import NESTED_DEFAULTS
 from vramcast.sources.registry import reader_of
+from vramcast.sources.shown import shown
 from vramcast.sources.unsupported import unsupported
 
 _INHERITED = ("dtype", "torch_dtype", "tie_word_embeddings")

@@ -3,13 +3,11 @@
 import os
 import re
 from dataclasses import replace
-from pathlib import Path
 
-from vramcast.catalog.models import all_rows, find_model_row
+from vramcast.catalog.models import find_model_row
 from vramcast.domain.errors import InputError, one_line
 from vramcast.domain.model import ModelSpec
-from vramcast.sources.folder import from_config, is_model_folder, read_file, read_folder
-from vramcast.sources.hub import read_hub_model
+from vramcast.sources.from_config import from_config
 from vramcast.sources.size import read_size
 
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(?:@([\w./-]{1,100}))?", re.ASCII)
@@ -31,10 +29,9 @@ def load_model(name: str, *, offline: bool = False) -> ModelSpec:
         UnsupportedError: no closed form knows the model's architecture.
     """
     name = name.strip()
-    if os.path.isfile(name):
-        return read_file(Path(name), one_line(name))
-    if is_model_folder(Path(name)):
-        return read_folder(Path(name), one_line(name))
+    on_disk = _read_path(name) if os.path.exists(name) else None
+    if on_disk is not None:
+        return on_disk
     row = find_model_row(name)
     if row is not None:
         return replace(from_config(row.config, row.name), source=row.source)
@@ -43,8 +40,22 @@ def load_model(name: str, *, offline: bool = False) -> ModelSpec:
         return model
     hub_id = _HUB_ID.fullmatch(name)
     if hub_id is not None and not os.path.exists(name):
+        from vramcast.sources.hub import read_hub_model
+
         return read_hub_model(hub_id[1], hub_id[2], offline=offline)
     raise _unknown(name)
+
+
+def _read_path(name: str) -> ModelSpec | None:
+    """The model in an existing file or folder; None for a folder that holds none, whose name may mean something else."""
+    from pathlib import Path
+
+    from vramcast.sources.folder import is_model_folder, read_file, read_folder
+
+    path = Path(name)
+    if path.is_file():
+        return read_file(path, one_line(name))
+    return read_folder(path, one_line(name)) if is_model_folder(path) else None
 
 
 def _unknown(name: str) -> InputError:
@@ -56,6 +67,8 @@ def _unknown(name: str) -> InputError:
     if _PATH_LIKE.fullmatch(name):
         return InputError(f"{shown}: no such file or folder", _WAYS)
     from difflib import get_close_matches
+
+    from vramcast.catalog.models import all_rows
 
     names = {alias.lower(): row.name for row in all_rows() for alias in (row.name, *row.aliases)}
     close = dict.fromkeys(names[alias] for alias in get_close_matches(name.lower()[:60], names, n=5, cutoff=0.5))

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from vramcast.domain.errors import InputError
-from vramcast.sources.json_file import parse_json, shown
+from vramcast.sources.json_file import parse_json
+from vramcast.sources.shown import shown
 from vramcast.units import format_bytes
 
 LARGEST_HEADER = 100_000_000  # the format's own limit

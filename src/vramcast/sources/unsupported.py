@@ -2,7 +2,7 @@
 
 from vramcast.domain.errors import UnsupportedError
 from vramcast.sources.config import Config
-from vramcast.sources.json_file import shown
+from vramcast.sources.shown import shown
 
 ENCODER_DECODERS = frozenset(
     {

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from vramcast.domain.errors import InputError
-from vramcast.sources.json_file import LARGEST_CONFIG, parse_json, read_json, shown
+from vramcast.sources.json_file import LARGEST_CONFIG, parse_json, read_json
+from vramcast.sources.shown import shown
 from vramcast.units import MIB
 
 

@@ -37,9 +37,9 @@ def _catalog(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def hub(repo: str, revision: str | None, *, offline: bool) -> ModelSpec:
         return bare_model(f"hub:{repo}@{revision} offline={offline}", 1000)
 
-    monkeypatch.setattr(resolve, "all_rows", lambda: ROWS)
+    monkeypatch.setattr("vramcast.catalog.models.all_rows", lambda: ROWS)
     monkeypatch.setattr(resolve, "find_model_row", lambda name: by_name.get(name.lower()))
-    monkeypatch.setattr(resolve, "read_hub_model", hub)
+    monkeypatch.setattr("vramcast.sources.hub.read_hub_model", hub)
     monkeypatch.chdir(tmp_path)
 
 
