@@ -4,7 +4,7 @@ Item sizes and switches that the rules of single operators share.
 Letters: D hidden, r adapter rank.
 """
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from vramcast.domain.model import Dropout, ModelSpec
 from vramcast.domain.run import AttentionKernel, Kernels, Method, TrainRun
@@ -12,8 +12,7 @@ from vramcast.domain.run import AttentionKernel, Kernels, Method, TrainRun
 HALF = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
+class Sizes(NamedTuple):
     """
     What a run means for one operator.
 
@@ -58,7 +57,7 @@ class Sizes:
 
     def with_attention(self, kernel: AttentionKernel) -> "Sizes":
         """The same sizes with attention resolved to `kernel`."""
-        return self if kernel is self.attention else replace(self, attention=kernel)
+        return self if kernel is self.attention else self._replace(attention=kernel)
 
 
 def adapter_itemsize(run: TrainRun) -> int:
