@@ -108,12 +108,11 @@ class ModelSpec:
     @cached_property
     def linears(self) -> tuple[Weight, ...]:
         """
-        The matrices of the blocks' linear layers: what is quantised, and what adapters can target.
+        The matrices of linear layers, the output head's left out: what is quantised, and what adapters can target.
 
-        Matrices that several layers share are left out: transformers keeps tied ones from quantisation.
+        Matrices that several layers share are left out too: transformers keeps tied ones from quantisation.
         """
-        runs = ((run, weights) for run, weights in self.layer_weights if not run.layer.lends_weights)
-        return _counted((run.count, tuple(w for w in weights if w.kind is WeightKind.LINEAR)) for run, weights in runs)
+        return tuple(weight for weight in self.weights if weight.kind is WeightKind.LINEAR)
 
     @cached_property
     def parameters(self) -> int:
