@@ -81,5 +81,5 @@ def test_grouped_and_single_query_attention_shrink_the_cache(kv_heads: int) -> N
 def test_lora_replaces_a_square_by_two_strips() -> None:
     """A d·d matrix gains 2·d·r trainable parameters."""
     square = model(LLAMA_7B)
-    weights = adapter_weights(square.linears, Adapter(rank=16, targets=("q_proj",)))
+    weights = adapter_weights(square, Adapter(rank=16, targets=("q_proj",)))
     assert sum(w.parameters for w in weights) == 32 * 2 * 4096 * 16

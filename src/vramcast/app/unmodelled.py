@@ -1,8 +1,9 @@
 """What an answer leaves out, listed with it."""
 
-from vramcast.domain.layer import MixtureOfExperts
 from vramcast.domain.model import ModelSpec
-from vramcast.domain.run import Method, Run, ServeRun, TrainRun
+from vramcast.domain.run import Adapter, Run, ServeRun, TrainRun
+from vramcast.domain.weights import WeightKind
+from vramcast.rules.adapters import adapted
 
 
 def unmodelled(model: ModelSpec, run: Run) -> tuple[str, ...]:
@@ -20,13 +21,23 @@ def unmodelled(model: ModelSpec, run: Run) -> tuple[str, ...]:
 
 def _training(model: ModelSpec, run: TrainRun) -> list[str]:
     notes = ["padded batches (their attention mask), evaluation, saving, and the spike while loading", "torch.compile"]
-    fused = any(isinstance(r.layer.ffn, MixtureOfExperts) and r.layer.ffn.fused for r in model.layers)
-    if fused and run.method is not Method.FULL:
-        notes.append("adapters on fused 3-D experts: PEFT leaves them alone, and so does bitsandbytes")
-    if run.adapter is not None and run.adapter.dora:
-        notes.append("what DoRA's weight norm saves and allocates")
+    if run.adapter is not None:
+        notes.extend(_adapters(model, run.adapter))
     if run.optimizer.startswith("paged"):
         notes.append("paged states that the driver keeps on the device while there is room (in the band's high end)")
     if run.offload != "none":
         notes.append("host memory and the buffers of offloading")
+    return notes
+
+
+def _adapters(model: ModelSpec, adapter: Adapter) -> list[str]:
+    notes = []
+    if adapted(model, adapter.targets).experts:
+        notes.append("the copy of each layer's fused experts, update added, that PEFT makes in every forward pass")
+    elif any(w.kind is WeightKind.EXPERTS for w in model.weights) and set(adapter.targets) != {"attention"}:
+        notes.append("adapters on fused 3-D experts: PEFT leaves them alone in this family")
+    if any(w.kind is WeightKind.SHARED for w in model.weights):
+        notes.append("adapters on matrices that several blocks share")
+    if adapter.dora:
+        notes.append("what DoRA's weight norm saves and allocates")
     return notes

@@ -10,7 +10,7 @@ from vramcast.domain.layer import Attention, LatentAttention, LayerRun
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.run import Method, Recompute, TrainRun
 from vramcast.domain.weights import Weight, WeightKind
-from vramcast.rules.adapters import adapted_weights
+from vramcast.rules.adapters import adapted
 from vramcast.rules.attention_kernel import is_masked, resolve_attention
 from vramcast.rules.saved.block import block_segments
 from vramcast.rules.saved.ops import Segment, total
@@ -40,10 +40,10 @@ class Block(NamedTuple):
 
 def lay_out(model: ModelSpec, run: TrainRun, capability: tuple[int, int] | None) -> tuple[Block, ...]:
     """The model's blocks with the attention kernel that each would get on a device of this compute capability."""
-    adapted: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
     if run.adapter is not None:
-        adapted = frozenset(w.name for w in adapted_weights(model.linears, run.adapter.targets))
-    base = sizes_of(model, run, adapted)
+        names = frozenset(w.name for w in adapted(model, run.adapter.targets).linears)
+    base = sizes_of(model, run, names)
     return tuple(_block(layers, weights, run, base, capability) for layers, weights in model.layer_weights)
 
 

@@ -124,7 +124,7 @@ def _trained(model: ModelSpec, run: TrainRun) -> Trainable:
         return Trainable(count, 0, count, count, 0, count, 0, 0)
     if run.method is Method.FULL or run.adapter is None:
         return trainable(model.weights)
-    return trainable(adapter_weights(model.linears, run.adapter))
+    return trainable(adapter_weights(model, run.adapter))
 
 
 def _resident(
