@@ -1,0 +1,46 @@
+# make demo   a first forecast           make test    everything that can be tested without a GPU
+# make lint   style, types, layers       make docs    rewrite the output shown in README and docs/
+# make bench  how fast it answers        make clean   remove what these made
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := vramcast predict llama-3.1-8b --method qlora --gpu rtx-4090
+
+.DELETE_ON_ERROR:
+.PHONY: demo test lint docs bench clean
+
+demo: .venv/base.stamp
+	@echo '$$ $(DEMO)'
+	@$(BIN)/$(DEMO)
+
+test: .venv/dev.stamp
+	$(BIN)/python -m pytest -n auto --benchmark-disable
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+docs: .venv/dev.stamp
+	$(BIN)/python -m tests.docs.console README.md README.zh-CN.md docs
+
+bench: .venv/dev.stamp
+	$(BIN)/python -m pytest tests/benchmarks -m speed --benchmark-only
+
+clean:
+	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: what is installed is renewed when pyproject.toml changes. The package itself is installed in place.
+.venv/made.stamp:
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/base.stamp: .venv/made.stamp pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/dev.stamp: .venv/base.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
