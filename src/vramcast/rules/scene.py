@@ -11,7 +11,7 @@ from vramcast.rules.adapters import adapter_weights, adapters
 from vramcast.rules.blocks import Block, lay_out
 from vramcast.rules.gradients import gradients
 from vramcast.rules.logits import Head
-from vramcast.rules.optimizer import Trainable, optimizer_states, state_itemsize, trainable
+from vramcast.rules.optimizer import Trainable, bare_trainable, optimizer_states, state_itemsize, trainable
 from vramcast.rules.parameters import parameters
 from vramcast.rules.saved.norms import norm_saved
 from vramcast.rules.saved.ops import Saved, linear_inputs, total
@@ -92,7 +92,7 @@ def set_scene(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | No
         UnsupportedError: no rule says what a layer keeps for its backward.
     """
     full = run.method is Method.FULL
-    group = _trained(model, run)
+    group = _trained(model, run, stack)
     itemsize = run.precision.weight_itemsize if full else adapter_itemsize(run)
     sizes = sizes_of(model, run, frozenset())
     norms = norm_saved(model.final_norm, sizes, sizes.stream) if model.final_norm else ()
@@ -118,12 +118,11 @@ def set_scene(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | No
     )
 
 
-def _trained(model: ModelSpec, run: TrainRun) -> Trainable:
+def _trained(model: ModelSpec, run: TrainRun, stack: Stack) -> Trainable:
     if not model.layers:
-        count = model.parameters if run.method is Method.FULL else 0
-        return Trainable(count, 0, count, count, 0, count, 0, 0)
+        return bare_trainable(model.parameters if run.method is Method.FULL else 0)
     if run.method is Method.FULL or run.adapter is None:
-        return trainable(model.weights)
+        return trainable(model.weights, whole_embeddings=stack.default("embedding_states") == "fp32")
     return trainable(adapter_weights(model, run.adapter))
 
 
