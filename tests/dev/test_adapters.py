@@ -13,7 +13,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, P
 from transformers.integrations.bitsandbytes import replace_with_bnb_linear
 
 from tests import hybrid_cases
-from tests.dev import dense_configs, test_meta_parity_moe
+from tests.dev import dense_configs, moe_configs
+from tests.dev.test_meta_parity_moe import BODIES
 from vramcast.domain.errors import InputError
 from vramcast.domain.run import Adapter, Method, Precision, TrainRun
 from vramcast.rules.adapters import adapter_weights, adapters
@@ -26,9 +27,9 @@ RANK = 4
 TINY: dict[str, dict[str, Any]] = {
     **{name: own | {"model_type": name} for name, (own, _) in dense_configs.CASES.items()},
     **{
-        name: test_meta_parity_moe.BASE | own | {"model_type": name}
-        for name, (own, _) in test_meta_parity_moe.CASES.items()
-        if name not in test_meta_parity_moe.BODIES
+        name: moe_configs.BASE | own | {"model_type": name}
+        for name, (own, _) in moe_configs.CASES.items()
+        if name not in BODIES
     },
     **{name: hybrid_cases.BASE | own | {"model_type": name} for name, (own, _) in hybrid_cases.CASES.items()},
 }
