@@ -1,12 +1,13 @@
 """
-The commands that the documentation shows, run again.
+The commands and the Python that the documentation shows, run again.
 
 A fenced `console` block holds `$ vramcast …` lines, each followed by what it prints at 80 columns; `> file` keeps the output for
-a later command of the page; a line of `...` stands for lines left out. Other programs' commands are not run.
+a later command of the page; a line of `...` stands for lines left out. Other programs' commands are not run. The `pycon` blocks of a page are one Python session.
 
     python -m tests.docs.console PAGE_OR_FOLDER…      rewrites the pages with what the commands print now
 """
 
+import doctest
 import io
 import os
 import re
@@ -22,6 +23,7 @@ from vramcast.cli.run import run
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
+SESSION = re.compile(r"(?<=^```pycon\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 PROMPT = "$ "
 LEFT_OUT = "..."
 TERMINAL = {"COLUMNS": "80", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
@@ -33,9 +35,32 @@ def pages() -> list[Path]:
 
 
 def rewritten(page: str) -> str:
-    """`page` with the output of each command as it is now, the same lines left out."""
+    """`page` with the output of each command, and of each line of Python, as it is now, the same lines left out."""
+    names: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as folder, chdir(folder), mock.patch.dict(os.environ, TERMINAL):
-        return BLOCK.sub(lambda block: "".join(_answers(block.group())), page)
+        page = BLOCK.sub(lambda block: "".join(_answers(block.group())), page)
+        return SESSION.sub(lambda block: _session(block.group(), names), page)
+
+
+class _Printed(doctest.OutputChecker):
+    """Takes down what each example prints, and accepts it."""
+
+    def __init__(self) -> None:
+        self.printed: list[str] = []
+
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        self.printed.append(got)
+        return True
+
+
+def _session(block: str, names: dict[str, object]) -> str:
+    checker = _Printed()
+    examples = doctest.DocTestParser().get_doctest(block, names, "page", None, 0)
+    outcome = doctest.DocTestRunner(checker=checker, verbose=False).run(examples, clear_globs=False)
+    assert not outcome.failed, block
+    names.update(examples.globs)
+    lines = ("\n... ".join(example.source.splitlines()) for example in examples.examples)
+    return "".join(f">>> {line}\n{printed}" for line, printed in zip(lines, checker.printed, strict=True))
 
 
 def _answers(block: str) -> Iterator[str]:
