@@ -26,7 +26,7 @@ docs: .venv/dev.stamp
 	$(BIN)/python -m tests.docs.console README.md README.zh-CN.md docs
 
 bench: .venv/dev.stamp
-	$(BIN)/python -m pytest tests/benchmarks -m speed --benchmark-only
+	$(BIN)/python -m pytest tests/benchmarks -m speed --benchmark-only --benchmark-columns=min,median,ops,rounds
 
 clean:
 	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
