@@ -230,13 +230,25 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     ),
     "bailing_hybrid": (
         ATTENTION | LATENT | EXPERTS | {"head_dim": 20, "layer_group_size": 3, "num_hidden_layers": 6},
-        [TIED, BIAS, {"n_shared_experts": 3}, {"first_k_dense_replace": 1}, {"short_conv_kernel_size": 3}]
-        + [{"linear_head_dim": 12, "linear_num_heads": 3, "linear_conv_kernel_dim": 5}],
+        [
+            TIED,
+            BIAS,
+            {"n_shared_experts": 3},
+            {"first_k_dense_replace": 1},
+            {"short_conv_kernel_size": 3},
+            {"linear_head_dim": 12, "linear_num_heads": 3, "linear_conv_kernel_dim": 5},
+        ],
     ),
     "xlstm": (
         {"hidden_size": 128, "num_heads": 2},
-        [TIED, {"use_bias": True}, {"weight_mode": "fused"}, {"weight_mode": "fused", "use_bias": True}]
-        + [{"qk_dim_factor": 1.0, "v_dim_factor": 2.0}, {"ffn_proj_factor": 1.3, "ffn_round_up_to_multiple_of": 48}],
+        [
+            TIED,
+            {"use_bias": True},
+            {"weight_mode": "fused"},
+            {"weight_mode": "fused", "use_bias": True},
+            {"qk_dim_factor": 1.0, "v_dim_factor": 2.0},
+            {"ffn_proj_factor": 1.3, "ffn_round_up_to_multiple_of": 48},
+        ],
     ),
 }
 CHANGED = [

@@ -27,10 +27,10 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  (whatever lives there)
+def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import vramcast` costs nothing."""
     if name not in _HOMES:
         raise AttributeError(f"module 'vramcast' has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415
+    from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)

@@ -10,7 +10,7 @@ from tests.hybrid_cases import BASE, CASES, CHANGED
 from vramcast.sources.read import read_config
 
 
-@pytest.mark.parametrize(("config",), CHANGED)
+@pytest.mark.parametrize("config", CHANGED)
 def test_counts_equal_transformers(config: dict[str, Any]) -> None:
     """Parameters, and the linears that quantisers and adapters find, are those that transformers builds."""
     assert counted(read_config(config, "tiny")) == built(config)

@@ -56,6 +56,6 @@ def test_bytes_are_bits_per_value_and_at_most_one_block_more(one: NumberFormat, 
 def test_limits_are_in_order(one: NumberFormat) -> None:
     """Zero, smallest subnormal, smallest normal, largest: each above the one before, where a format has it."""
     limits = [limit for limit in (one.smallest_subnormal, one.smallest_normal, one.largest) if limit is not None]
-    assert 0 < limits[0]
+    assert limits[0] > 0
     assert limits == sorted(set(limits))
     assert one.lowest < one.largest

@@ -1,0 +1,1 @@
+"""Dated facts, each with its source, and their loaders."""

@@ -1,0 +1,1 @@
+"""A record in, text out: one file an output form."""

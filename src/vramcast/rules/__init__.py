@@ -1,0 +1,1 @@
+"""Closed forms, one file a memory term."""

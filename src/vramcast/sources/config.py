@@ -131,7 +131,7 @@ class Config:
         return Config(value, self.name)
 
     def within(self, outer: "Config", *keys: str) -> "Config":
-        """This configuration, with these keys taken from `outer` where it does not have them itself."""
+        """The configuration with these keys taken from `outer` where it does not have them itself."""
         inherited = {key: value for key in keys if (value := outer.raw(key)) is not None}
         return Config({**inherited, **self._data}, self.name)
 

@@ -50,7 +50,7 @@ def test_a_part_of_name_alias_or_type_picks_all_that_hold_it(word: str, name: st
 
 def test_an_unknown_word_is_an_error_with_near_names() -> None:
     """One line, with what may have been meant."""
-    with pytest.raises(InputError, match="matches 'llamma-3.1-8b'") as raised:
+    with pytest.raises(InputError, match=r"matches 'llamma-3\.1-8b'") as raised:
         list_models("llamma-3.1-8b")
     assert "did you mean llama-3.1-8b" in raised.value.hint
 

@@ -67,7 +67,7 @@ def test_bad_index_is_an_input_error(index: dict[str, Any], tmp_path: Path) -> N
     """An index that is none, points out of its folder, or gives no size, gives no number."""
     path = tmp_path / "model.safetensors.index.json"
     path.write_text(json.dumps(index))
-    with pytest.raises(InputError, match="^m: "):
+    with pytest.raises(InputError, match=r"^m: "):
         read_index(path, "m")
 
 

@@ -127,8 +127,8 @@ def test_unprintable_path_gives_a_printable_name(tmp_path: Path) -> None:
     path = tmp_path / "a\nb.json"
     path.write_text(json.dumps(CONFIG))
     assert load_model(str(path)).name.endswith("a\\nb.json")
+    path.write_text('{"model_type": "no\\u001bsuch"}')
     with pytest.raises(UnsupportedError) as error:
-        path.write_text('{"model_type": "no\\u001bsuch"}')
         load_model(str(path))
     assert error.value.what.isprintable()
 

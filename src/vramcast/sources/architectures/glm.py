@@ -32,6 +32,7 @@ def read_chatglm(config: Config) -> ModelSpec:
     ChatGLM2-6B, ChatGLM3-6B and GLM-4-9B by their own code: one matrix for query, key and value, one for gate and up.
 
     Source: the modelling code published with the checkpoints.
+
     Raises:
         UnsupportedError: the first ChatGLM-6B, another design under the same name.
     """
