@@ -12,9 +12,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 from transformers.integrations.bitsandbytes import replace_with_bnb_linear
 
-from tests import hybrid_cases
-from tests.dev import dense_configs, moe_configs
-from tests.dev.test_meta_parity_moe import BODIES
+from tests.dev.tiny_configs import TINY
 from vramcast.domain.errors import InputError
 from vramcast.domain.run import Adapter, Method, Precision, TrainRun
 from vramcast.rules.adapters import adapter_weights, adapters
@@ -24,18 +22,8 @@ from vramcast.sources.registry import readers
 
 Shapes = Counter[tuple[int, ...]]
 RANK = 4
-TINY: dict[str, dict[str, Any]] = {
-    **{name: own | {"model_type": name} for name, (own, _) in dense_configs.CASES.items()},
-    **{
-        name: moe_configs.BASE | own | {"model_type": name}
-        for name, (own, _) in moe_configs.CASES.items()
-        if name not in BODIES
-    },
-    **{name: hybrid_cases.BASE | own | {"model_type": name} for name, (own, _) in hybrid_cases.CASES.items()},
-}
 REFUSED = ("mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h")
 ELSEWHERE = {
-    "mllama_text_model": "no causal language model of its own",
     "deepseek_v4": "training it is not modelled",
     "longcat_flash": "rows of experts that nothing reads are counted as a tensor of their own",
 }

@@ -57,7 +57,7 @@ def _block(
     sizes, masked = base, False
     for mixer in layers.layer.mixers:
         if isinstance(mixer, Attention | LatentAttention):
-            kernel = resolve_attention(run.attention, mixer, run.seq_len, base.core, capability)
+            kernel = resolve_attention(base.attention, mixer, run.seq_len, base.core, capability)
             sizes, masked = base.with_attention(kernel), is_masked(mixer, run.seq_len)
     recomputed = run.recompute is Recompute.FULL
     segments = block_segments(layers.layer, sizes, masked, recomputed)

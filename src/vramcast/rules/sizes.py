@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from vramcast.domain.model import Dropout, ModelSpec
 from vramcast.domain.run import AttentionKernel, Kernels, Method, TrainRun
+from vramcast.rules.attention_kernel import asked_attention
 
 HALF = 2
 
@@ -94,7 +95,7 @@ def sizes_of(model: ModelSpec, run: TrainRun, adapted: frozenset[str]) -> Sizes:
         adapter_dropout=run.adapter is not None and run.adapter.dropout > 0,
         fused_norms=run.kernels is not Kernels.EAGER,
         fused_mlp=run.kernels is Kernels.FUSED,
-        attention=run.attention,
+        attention=asked_attention(run.attention, model),
         selective=run.recompute == "selective",
         dropout=model.dropout,
     )
