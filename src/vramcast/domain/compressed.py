@@ -43,6 +43,6 @@ class CompressedAttention:
         pooled = tokens // self.rate if self.rate else 0
         return min(tokens, self.window) * self.head_dim + pooled * (self.head_dim + self.index_dim)
 
-    def weights(self, hidden: int) -> tuple[Weight, ...]:  # noqa: ARG002  (one signature for every mixer)
+    def weights(self, hidden: int) -> tuple[Weight, ...]:
         """The weights as read."""
         return self.parts
