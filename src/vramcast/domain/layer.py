@@ -19,14 +19,35 @@ class NormKind(StrEnum):
     LAYER = "layer"
 
 
+class NormCode(StrEnum):
+    """
+    How a family's eager code runs a norm, which decides what its backward keeps.
+
+    `plain`: an RMS norm that is cast before it is scaled (Llama), torch's own layer norm. `fp32`: scaled in FP32, cast
+    afterwards (OLMo 2), a layer norm written out so (Cohere) or run on an FP32 copy (OLMo 1). `one-plus`: scaled by
+    1 + weight (Gemma, Nemotron). `power`: (mean + ε)^-½ in place of its 1/√ (Gemma 3n).
+    """
+
+    PLAIN = "plain"
+    FP32 = "fp32"
+    ONE_PLUS = "one-plus"
+    POWER = "power"
+
+
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """A normalisation over `width` features; `affine=False` has no parameters (OLMo 1)."""
+    """
+    A normalisation over `width` features; `affine=False` has no parameters (OLMo 1).
+
+    `after` says that a block's norm reads what the mixer or the feed-forward part wrote, not what they are to read.
+    """
 
     kind: NormKind
     width: int
     bias: bool = False
     affine: bool = True
+    code: NormCode = NormCode.PLAIN
+    after: bool = False
 
     @property
     def weights(self) -> tuple[Weight, ...]:
@@ -35,6 +56,19 @@ class Norm:
             return ()
         scale = Weight("norm", (self.width,), WeightKind.NORM)
         return (scale, Weight("norm.bias", (self.width,), WeightKind.NORM)) if self.bias else (scale,)
+
+
+class Scores(StrEnum):
+    """
+    Number formats inside a family's eager attention.
+
+    `softmax-fp32`: its softmax runs in FP32 (most). `as-run`: all of it in the run's format (GPT-2). `fp32`: query and key
+    too are cast to FP32 (GPT-J).
+    """
+
+    SOFTMAX_FP32 = "softmax-fp32"
+    AS_RUN = "as-run"
+    FP32 = "fp32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +80,9 @@ class Attention:
     `qk_norms` are the norms on query and key, if any. `fused_qkv` says that one matrix makes all three.
     `output_gate` doubles the query projection (Qwen3-Next). `shares_kv` reuses an earlier layer's keys and values:
     no key or value projection, no cache of its own. `value_is_key` drops the value projection (Gemma 4).
-    `rotary` says that rotary embeddings turn query and key. `softcap` or `sinks` change which kernels can run.
+    `rotary` says that rotary embeddings turn query and key, `packed_rotary` that they are joined anew afterwards (a part
+    stays unturned), heads before tokens. `softcap` or `sinks` change which kernels can run.
+    `scores` is how eager attention computes them.
     `index_dim` is the width of the key that a sparse-attention indexer caches beside keys and values (0: no indexer).
     `input_width` is what query, key and value read where it is not the hidden size (Zamba: the hidden state beside the
     embedding). `parts` are the weights as the reader found them, where they are not the usual projections (JetMoE).
@@ -65,6 +101,8 @@ class Attention:
     shares_kv: bool = False
     value_is_key: bool = False
     rotary: bool = True
+    packed_rotary: bool = False
+    scores: Scores = Scores.SOFTMAX_FP32
     softcap: bool = False
     sinks: bool = False
     k_bias: bool | None = None  # where it differs from qkv_bias (Whisper-like blocks)

@@ -52,9 +52,9 @@ def _block_parts(scene: Scene) -> tuple[Part, ...]:
     for block in scene.blocks:
         for segment in block.segments:
             for saved in segment.saved:
-                key = (saved.op, saved.formula)
+                key = (saved.op, saved.written)
                 sums[key] = sums.get(key, 0) + block.layers * total((saved,), run.micro_batch, run.seq_len)
-    return tuple(Part(op, f"B·T·({formula})", size) for (op, formula), size in sums.items() if size)
+    return tuple(Part(op, formula, size) for (op, formula), size in sums.items() if size)
 
 
 def last_hidden_state(scene: Scene) -> tuple[Term, ...]:
@@ -117,7 +117,7 @@ def own_block(scene: Scene, moment: Moment) -> Term:
     """What the block in backward saved, of the segments whose backward has not run yet: B·T·(a + T·p)."""
     run = scene.run
     parts = tuple(
-        Part(f"{segment.name}: {saved.op}", f"B·T·({saved.formula})", total((saved,), run.micro_batch, run.seq_len))
+        Part(f"{segment.name}: {saved.op}", saved.written, total((saved,), run.micro_batch, run.seq_len))
         for segment in moment.block.segments[: moment.segments]
         for saved in segment.saved
     )

@@ -13,8 +13,8 @@ from vramcast.rules.gradients import gradients
 from vramcast.rules.logits import Head
 from vramcast.rules.optimizer import Trainable, bare_trainable, optimizer_states, state_itemsize, trainable
 from vramcast.rules.parameters import parameters
-from vramcast.rules.saved.norms import norm_saved
-from vramcast.rules.saved.ops import Saved, linear_inputs, total
+from vramcast.rules.saved.ops import Saved, total
+from vramcast.rules.saved.outer import outer_saved
 from vramcast.rules.sizes import Sizes, adapter_itemsize, sizes_of
 from vramcast.rules.workspace import gemm_workspace, step_inputs
 
@@ -95,8 +95,6 @@ def set_scene(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | No
     group = _trained(model, run, stack)
     itemsize = run.precision.weight_itemsize if full else adapter_itemsize(run)
     sizes = sizes_of(model, run, frozenset())
-    norms = norm_saved(model.final_norm, sizes, sizes.stream) if model.final_norm else ()
-    own_head = run.loss is not Loss.STOCK
     return Scene(
         model=model,
         run=run,
@@ -105,7 +103,7 @@ def set_scene(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | No
         group=group,
         gradient=itemsize,
         resident=_resident(model, run, stack, device, group, itemsize, sizes.stream),
-        outer=(*norms, *linear_inputs(sizes, ("lm_head",), model.hidden_size, sizes.stream, "D", held=own_head)),
+        outer=outer_saved(model, sizes, own_head=run.loss is not Loss.STOCK),
         head=Head(
             tokens=run.tokens,
             vocab=model.vocab_size,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from vramcast.domain.errors import InputError
 from vramcast.domain.model import MOST_PARAMETERS, ModelSpec
 from vramcast.sources.config import Config
+from vramcast.sources.family_code import as_coded
 from vramcast.sources.nested_defaults import NESTED_DEFAULTS
 from vramcast.sources.registry import reader_of
 from vramcast.sources.shown import shown
@@ -37,7 +38,7 @@ def _read(config: Config, deepest: int) -> ModelSpec:
         reader = reader_of(config.model_type)
         if reader is None:
             raise unsupported(config)
-        return reader(config)
+        return as_coded(reader(config))
     defaults = NESTED_DEFAULTS.get(text.model_type, {})
     text = text.within(config, *_INHERITED).within(Config(defaults, config.name), *defaults)
     model = _read(text, deepest - 1)

@@ -1,52 +1,80 @@
 """
-An attention layer: projections, rotation, the kernel, the output projection.
+An attention layer: projections, norms on query and key, rotation, the kernel, the output projection.
 
 Letters: D hidden, N heads, K KV heads, H head dim.
 """
 
-from vramcast.domain.layer import Attention, LatentAttention, Norm, NormKind
+from vramcast.domain.layer import Attention, LatentAttention, Norm, NormKind, Scores
 from vramcast.domain.run import AttentionKernel
 from vramcast.rules.attention_kernel import head_dims
-from vramcast.rules.saved.attention_core import Heads, core_backward, core_saved
-from vramcast.rules.saved.norms import norm_saved
-from vramcast.rules.saved.ops import Saved, Segment, linear_inputs, projecting
+from vramcast.rules.saved.attention_core import Heads, attended, core_backward
+from vramcast.rules.saved.linears import linear, linears
+from vramcast.rules.saved.norms import normed
+from vramcast.rules.saved.ops import Saved, Segment, projecting
+from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import Sizes
 
 
-def attention_segment(mixer: Attention | LatentAttention, sizes: Sizes, *, masked: bool) -> Segment:
+def attention(tape: Tape, mixer: Attention | LatentAttention, x: Value, *, masked: bool) -> Value:
     """
-    What an attention layer keeps, and the worst moment of its backward: inside the kernel.
+    The output of an attention layer that reads `x`; what it keeps goes on the tape.
 
-    Formula:  inputs of the projections + query, key, value as the kernel reads them + `core_saved` + input of o_proj
-    Source:   transformers 5.23 modeling_llama.py, modeling_deepseek_v3.py; seen with saved-tensor hooks.
-    Ignores:  cos and sin (shared by all layers), relative position biases.
+    Formula:  inputs of the projections + what norms on query and key keep + `attended` + input of o_proj
+              (+ 2·s·N·H: a gate and what it let through)
+    Source:   transformers 5.23 modeling_llama.py, modeling_deepseek_v3.py, modeling_qwen3_next.py.
+    Ignores:  cos and sin (shared by all layers), relative position biases, sparse-attention indexers.
     """
-    kernel = sizes.attention
+    heads = heads_of(mixer, masked=masked)
+    gate: Value | None = None
+    if isinstance(mixer, LatentAttention):
+        query, key, value = _latent(tape, mixer, x)
+    else:
+        query, key, value, gate = _projected(tape, mixer, x)
+    out = attended(tape, heads, query, key, value)
+    if gate is not None:
+        tape.keep(gate, "output gate")
+        tape.keep(out, "attention output, to be gated")
+        tape.keep(out.like(), "gate, opened")
+        out = out.like()
+    return linear(tape, "o_proj", out, tape.sizes.hidden, "D")
+
+
+def heads_of(mixer: Attention | LatentAttention, *, masked: bool) -> Heads:
+    """The widths that the kernel sees."""
     key_dim, value_dim = head_dims(mixer)
-    kv_heads = mixer.kv_heads if isinstance(mixer, Attention) else mixer.heads
-    softcap = isinstance(mixer, Attention) and mixer.softcap
-    heads = Heads(mixer.heads, kv_heads, key_dim, value_dim, masked, softcap)
-    inputs = _projected(mixer, sizes, heads) if isinstance(mixer, Attention) else _latent(mixer, sizes)
-    everything = core_saved(heads, kernel, sizes)
-    core = [saved for saved in everything if not (sizes.selective and saved.core)]
-    kept_output = kernel is not AttentionKernel.EAGER
-    output = linear_inputs(sizes, ("o_proj",), heads.out, sizes.core, "N·H", held=kept_output)
-    gate = _gate(mixer, sizes, heads.out)
-    masks = (Saved("residual dropout mask", "D", sizes.hidden),) if sizes.dropout.residual else ()
+    latent = isinstance(mixer, LatentAttention)
+    return Heads(
+        heads=mixer.heads,
+        kv_heads=mixer.heads if isinstance(mixer, LatentAttention) else mixer.kv_heads,
+        key_dim=key_dim,
+        value_dim=value_dim,
+        masked=masked,
+        softcap=isinstance(mixer, Attention) and mixer.softcap,
+        packed=latent or (isinstance(mixer, Attention) and mixer.packed_rotary),
+        scores=mixer.scores if isinstance(mixer, Attention) else Scores.SOFTMAX_FP32,
+    )
+
+
+def attention_segment(
+    mixer: Attention | LatentAttention, sizes: Sizes, saved: tuple[Saved, ...], *, masked: bool
+) -> Segment:
+    """An attention layer that keeps `saved`, and the worst moment of its backward: inside the kernel."""
+    kernel = sizes.attention
+    heads = heads_of(mixer, masked=masked)
     backward, pairs = core_backward(heads, kernel, sizes)
     weights = mixer.weights(sizes.hidden)
     writer = [w for w in weights if w.name.startswith("o_proj")]
     stream = sizes.stream * sizes.hidden
     gradient = stream + sizes.core * heads.out
-    recomputed = sum(saved.per_pair for saved in everything if saved.core) if sizes.selective else 0
+    held = kernel is not AttentionKernel.EAGER
+    recomputed = _recomputed_pairs(heads, sizes) if sizes.selective else 0
     return Segment(
         name=f"attention ({kernel})",
-        saved=(*inputs, *core, *gate, *output, *masks),
+        saved=saved,
         output=gradient,
         inner=gradient + backward,
         inner_name=f"{kernel} attention",
-        forward=stream
-        + projecting(sizes, "o_proj", heads.out, sizes.core, held=kept_output, norm_fp32=sizes.norms_copy),
+        forward=stream + projecting(sizes, "o_proj", heads.out, sizes.core, held=held, norm_fp32=sizes.norms_copy),
         inner_pairs=pairs + recomputed,
         dequantized=writer[0].numel if sizes.quantized else 0,
         output_grads=sum(w.parameters for w in writer),
@@ -54,54 +82,64 @@ def attention_segment(mixer: Attention | LatentAttention, sizes: Sizes, *, maske
     )
 
 
-def _projected(mixer: Attention, sizes: Sizes, heads: Heads) -> tuple[Saved, ...]:
-    """Inputs of the query, key and value projections, and the three as the kernel reads them."""
-    b, core = sizes.branch, sizes.core
-    keys, values = (0, 0) if mixer.shares_kv else (mixer.key_width, mixer.value_width)
-    names = ("qkv_proj",) if mixer.fused_qkv else ("q_proj", *(("k_proj", "v_proj") if keys else ()))
-    saved = list(linear_inputs(sizes, names, sizes.hidden, sizes.stream, "D"))
-    for norm in mixer.qk_norms:
-        saved.extend(_head_norm(norm, mixer, sizes, keys))
-    query_copied, others_copied = (False, False) if sizes.selective else heads.copies(sizes.attention)
-    turned = mixer.rotary or bool(mixer.qk_norms)
-    if mixer.fused_qkv and core == b and not (others_copied and (query_copied or turned)):
-        # whatever is not turned is a view of the fused output, which then stays whole
-        saved.append(Saved("fused query, key, value", f"{b}·(N+2K)·H", b * (mixer.query_width + keys + values)))
-        if not turned:
-            return tuple(saved)
-    elif not others_copied:
-        saved.append(Saved("value", f"{core}·K·H", core * values))
-    if not query_copied:
-        saved.append(Saved("query", f"{core}·N·H", core * mixer.query_width))
-    if not others_copied:
-        saved.append(Saved("key", f"{core}·K·H", core * keys))
-    return tuple(saved)
+def _recomputed_pairs(heads: Heads, sizes: Sizes) -> int:
+    """Bytes per token pair that a recomputed core keeps while its backward runs."""
+    tape = Tape(sizes._replace(selective=False))
+    query, key, value = (Value(width, sizes.core, "") for width in (heads.query, heads.key, heads.out))
+    attended(tape, heads, query, key, value)
+    return sum(saved.per_pair for saved in tape.cut())
 
 
-def _head_norm(norm: Norm, mixer: Attention, sizes: Sizes, keys: int) -> tuple[Saved, ...]:
-    if norm.width == mixer.query_width or norm.width == keys:
-        return norm_saved(norm, sizes, sizes.branch, letter="N·H")
-    rows = mixer.heads if norm is mixer.qk_norms[0] else mixer.kv_heads
-    return norm_saved(norm, sizes, sizes.branch, rows=rows, letter="H")
+def _projected(tape: Tape, mixer: Attention, x: Value) -> tuple[Value, Value, Value, Value | None]:
+    """Query, key, value as they reach the kernel, and the gate that came with the query."""
+    widths = (mixer.query_width, mixer.key_width, mixer.value_width)
+    letters = ("N·H", "K·H", "K·H")
+    gate = None
+    if mixer.fused_qkv:
+        fused = linear(tape, "qkv_proj", x, sum(widths), "(N+2K)·H")
+        query, key, value = (fused.view(width, letter) for width, letter in zip(widths, letters, strict=True))
+    else:
+        query_out = (2 * mixer.query_width, "2·N·H") if mixer.output_gate else (mixer.query_width, "N·H")
+        keys = () if mixer.shares_kv else ("k_proj",) if mixer.value_is_key else ("k_proj", "v_proj")
+        outputs = (query_out, *zip(widths[1:], letters[1:], strict=True))[: 1 + len(keys)]
+        made = linears(tape, ("q_proj", *keys), x, outputs)
+        query = made[0]
+        if mixer.output_gate:
+            query, gate = query.view(widths[0], "N·H"), query.view(widths[0], "N·H")
+        if mixer.shares_kv:
+            key, value = Value(widths[1], x.size, "K·H"), Value(widths[2], x.size, "K·H")
+            tape.hold(key)
+            tape.hold(value)
+        else:
+            key, value = made[1], made[-1]
+    query, key, value = _head_norms(tape, mixer, query, key, value)
+    if mixer.rotary:
+        turned = max(query.size, tape.sizes.stream)
+        query = query.like(turned)
+        key = key if mixer.shares_kv else key.like(turned)
+    return query, key, value, gate
 
 
-def _latent(mixer: LatentAttention, sizes: Sizes) -> tuple[Saved, ...]:
-    """The low-rank paths, and query, key and value after the up-projections."""
-    b, core, n = sizes.branch, sizes.core, mixer.heads
-    first = ("q_proj", "kv_a_proj") if mixer.q_rank is None else ("q_a_proj", "kv_a_proj")
-    saved = list(linear_inputs(sizes, first, sizes.hidden, sizes.stream, "D"))
-    for rank, name in ((mixer.q_rank, "q_b_proj"), (mixer.kv_rank, "kv_b_proj")):
-        if rank is not None:
-            saved.extend(norm_saved(Norm(NormKind.RMS, rank), sizes, b, letter="rank"))
-            saved.extend(linear_inputs(sizes, (name,), rank, b, "rank"))
-    both = n * (mixer.nope_dim + mixer.rope_dim)
-    saved.append(Saved("query and key", f"{core}·2·N·(nope+rope)", core * 2 * both))
-    value = n * (mixer.nope_dim + mixer.value_dim) if core == b else n * mixer.value_dim
-    saved.append(Saved("value, a view of the up-projection", f"{core}·N·(nope+v)", core * value))
-    return tuple(saved)
+def _head_norms(tape: Tape, mixer: Attention, query: Value, key: Value, value: Value) -> tuple[Value, Value, Value]:
+    made = [query, key, value]
+    for index, norm in enumerate(mixer.qk_norms):
+        whole = norm.width == made[index].width
+        rows = 1 if whole else mixer.heads if index == 0 else mixer.kv_heads
+        made[index] = normed(tape, norm, made[index], rows=rows)
+    return made[0], made[1], made[2]
 
 
-def _gate(mixer: Attention | LatentAttention, sizes: Sizes, width: int) -> tuple[Saved, ...]:
-    if not (isinstance(mixer, Attention) and mixer.output_gate):
-        return ()
-    return (Saved("output gate and gated output", f"{2 * sizes.core}·N·H", 2 * sizes.core * width),)
+def _latent(tape: Tape, mixer: LatentAttention, x: Value) -> tuple[Value, Value, Value]:
+    """The low-rank paths; query and key are joined from two parts, the value is a view of its up-projection."""
+    both = mixer.kv_rank + mixer.rope_dim
+    if mixer.q_rank is None:
+        query, down = linears(tape, ("q_proj", "kv_a_proj"), x, ((mixer.query_width, "N·H"), (both, "rank+rope")))
+    else:
+        low, down = linears(tape, ("q_a_proj", "kv_a_proj"), x, ((mixer.q_rank, "rank"), (both, "rank+rope")))
+        low = normed(tape, Norm(NormKind.RMS, mixer.q_rank), low)
+        query = linear(tape, "q_b_proj", low, mixer.query_width, "N·(nope+rope)")
+    latent = normed(tape, Norm(NormKind.RMS, mixer.kv_rank), down.view(mixer.kv_rank, "rank"))
+    up = linear(tape, "kv_b_proj", latent, mixer.heads * (mixer.nope_dim + mixer.value_dim), "N·(nope+v)")
+    size = max(query.size, tape.sizes.stream)
+    value = up.view(mixer.out_width, "N·v")
+    return Value(mixer.query_width, size, "N·(nope+rope)"), Value(mixer.query_width, size, "N·(nope+rope)"), value

@@ -6,14 +6,16 @@ Letters: B micro-batch, T tokens per sequence, N heads, K KV heads, H head dim.
 
 from dataclasses import dataclass
 
+from vramcast.domain.layer import Scores
 from vramcast.domain.run import AttentionKernel
 from vramcast.rules.saved.ops import FULL, Saved
+from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import Sizes
 
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """Widths of query, key, value and output per token, and what they are views of."""
+    """Widths of query, key, value and output per token; `packed`: the query lies heads before tokens."""
 
     heads: int
     kv_heads: int
@@ -21,6 +23,8 @@ class Heads:
     value_dim: int
     masked: bool
     softcap: bool
+    packed: bool
+    scores: Scores = Scores.SOFTMAX_FP32
 
     @property
     def query(self) -> int:
@@ -37,60 +41,88 @@ class Heads:
         """N · (value dim)."""
         return self.heads * self.value_dim
 
-    def copies(self, kernel: AttentionKernel) -> tuple[bool, bool]:
-        """Whether the kernel saves copies in place of query, and in place of key and value."""
-        math = kernel is AttentionKernel.MATH
-        repeats = kernel is AttentionKernel.EAGER or (kernel is AttentionKernel.EFFICIENT and self.masked)
-        return math, math or (self.grouped and repeats)
-
     @property
     def grouped(self) -> bool:
         """Fewer KV heads than heads."""
         return self.kv_heads < self.heads
 
 
-def core_saved(heads: Heads, kernel: AttentionKernel, sizes: Sizes) -> tuple[Saved, ...]:
+def attended(tape: Tape, heads: Heads, query: Value, key: Value, value: Value) -> Value:
     """
-    What the kernel keeps beyond query, key and value themselves.
+    What the output projection reads; query, key, value as the kernel keeps them and its own tensors go on the tape.
 
-    Formula:  flash, cuDNN: s·N·H (output) + 4·N (log-sum-exp)
-              efficient: the same, + 2·s·N·H where KV heads were repeated, + s·T (the mask in the query's type, per layer)
-              eager: 2·s·N·H (repeated KV) + (4 + s)·N·T (softmax in FP32 and its copy; with dropout 1·N·T for the mask)
-              math: 4·N·(H + H + H) (FP32 query, key, value) + 4·N·T (softmax), output s·N·H
-    Source:   torch derivatives.yaml (scaled_dot_product_*_attention); aten attention.cpp (math, mask conversion);
-              transformers 5.23 eager_attention_forward.
-    Ignores:  random states (512 B), split-KV accumulators of short batches.
+    Formula:  flash, cuDNN: query, key, value themselves + s·N·H (output) + 4·N (log-sum-exp)
+              (+ s·N·H: the output once more with tokens before heads, where the query lay heads before tokens)
+              efficient: the same, with key and value repeated for every head where there is a mask, + s·T (the mask in the
+              query's type, per layer)
+              eager: 3·s·N·H (copies for the matrix product) + (4 + s)·N·T (softmax in FP32 and its copy)
+              + s·N·T (capped scores); as-run: no copy in FP32; fp32: query and key in FP32; with dropout one more copy and 1·N·T (the mask)
+              math: 4·N·(H + H + H) (FP32 query, key, value) + 4·N·T (softmax)
+              recomputed core: query, key and value alone
+    Source:   torch derivatives.yaml (scaled_dot_product_*_attention), flash_api.cpp (the output lies as the query does);
+              aten attention.cpp (math, mask conversion); transformers 5.23 eager_attention_forward, sdpa_attention.py.
+    Ignores:  random states (512 B), split-KV accumulators of short batches, heads padded to a multiple of 8, and that with
+              B = 1 eager attention needs no copies of views.
     """
-    s = sizes.core
-    out = Saved("attention output", f"{s}·N·H", s * heads.out)
-    lse = Saved("log-sum-exp", f"{FULL}·N", FULL * heads.heads)
-    repeated = Saved("repeated keys and values", f"{s}·N·(H+H)", s * (heads.query + heads.out), core=True)
-    match kernel:
+    sizes = tape.sizes
+    out = Value(heads.out, sizes.core, "N·H")
+    parts = tuple(part.cast(sizes.core) for part in (query, key, value))
+    if sizes.selective:
+        _keep_parts(tape, parts)
+        return out
+    match sizes.attention:
         case AttentionKernel.EAGER:
-            return (*((repeated,) if heads.grouped else ()), *_scores(heads, sizes))
+            size = FULL if heads.scores is Scores.FP32 and not sizes.autocast else sizes.core
+            _repeated(tape, size, "copied", (heads.query, heads.query, 0))
+            _repeated(tape, sizes.core, "copied", (0, 0, heads.out))
+            _scores(tape, heads)
         case AttentionKernel.MATH:
-            size = FULL * (2 * heads.query + heads.out)
-            inputs = Saved("scaled query, key and value in FP32", f"{FULL}·3·N·H", size, core=True)
-            scores = Saved("softmax in FP32", f"{FULL}·N·T", 0, FULL * heads.heads, core=True)
-            return (inputs, scores, out)
+            _repeated(tape, FULL, "scaled, in FP32", (heads.query, heads.query, heads.out))
+            tape.keep(Value(0, FULL, "N", pairs=heads.heads), "softmax in FP32", core=True)
         case AttentionKernel.EFFICIENT:
-            mask = Saved("mask in the query's type", f"{s}·T", 0, s, core=True)
-            expanded = heads.grouped and heads.masked
-            return (*((repeated,) if expanded else ()), *((mask,) if heads.masked else ()), out, lse)
+            if heads.masked and heads.grouped:
+                _keep_parts(tape, parts[:1])
+                _repeated(tape, sizes.core, "repeated", (0, heads.query, heads.out))
+            else:
+                _keep_parts(tape, parts)
+            if heads.masked:
+                tape.keep(Value(0, sizes.core, "1", pairs=1), "mask in the query's type", core=True)
+            _output(tape, heads, out)
         case _:
-            return (out, lse)
+            _keep_parts(tape, parts)
+            _output(tape, heads, out)
+            return out.like() if heads.packed else out
+    return out
 
 
-def _scores(heads: Heads, sizes: Sizes) -> tuple[Saved, ...]:
-    s, n = sizes.core, heads.heads
-    scores = [Saved("softmax in FP32", f"{FULL}·N·T", 0, FULL * n, core=True)]
-    if s != FULL or sizes.dropout.attention > 0:
-        scores.append(Saved("attention weights", f"{s}·N·T", 0, s * n, core=True))
-    if sizes.dropout.attention > 0:
-        scores.append(Saved("attention dropout mask", "N·T", 0, n, core=True))
+def _keep_parts(tape: Tape, parts: tuple[Value, ...]) -> None:
+    for name, part in zip(("query", "key", "value"), parts, strict=False):
+        tape.keep(part, name)
+
+
+def _repeated(tape: Tape, size: int, how: str, widths: tuple[int, ...]) -> None:
+    for name, width in zip(("query", "key", "value"), widths, strict=True):
+        if width:
+            tape.keep(Value(width, size, "N·H"), f"{name}, {how}", core=True)
+
+
+def _output(tape: Tape, heads: Heads, out: Value) -> None:
+    tape.keep(out, "attention output", core=True)
+    tape.keep(Value(heads.heads, FULL, "N"), "log-sum-exp", core=True)
+
+
+def _scores(tape: Tape, heads: Heads) -> None:
+    s, n, dropout = tape.sizes.core, heads.heads, tape.sizes.dropout.attention > 0
+    half = heads.scores is Scores.AS_RUN and not tape.sizes.autocast
+    softmax = Value(0, s if half else FULL, "N", pairs=n)
     if heads.softcap:
-        scores.append(Saved("capped scores", f"{s}·N·T", 0, s * n, core=True))
-    return tuple(scores)
+        tape.keep(Value(0, s, "N", pairs=n), "capped scores", core=True)
+    tape.keep(softmax, "softmax" if half else "softmax in FP32", core=True)
+    weights = softmax.cast(s)
+    if dropout:
+        tape.note(Saved("attention dropout mask", "N·T", 0, n, core=True))
+        weights = weights.like()
+    tape.keep(weights, "attention weights", core=True)
 
 
 def core_backward(heads: Heads, kernel: AttentionKernel, sizes: Sizes) -> tuple[int, int]:

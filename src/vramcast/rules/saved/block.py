@@ -1,25 +1,22 @@
 """A whole block in forward order, as segments."""
 
-from dataclasses import replace
 from functools import lru_cache
 
 from vramcast.domain.compressed import CompressedAttention
 from vramcast.domain.errors import UnsupportedError
-from vramcast.domain.layer import (
-    Attention,
-    Dense,
-    LatentAttention,
-    Layer,
-    MixtureOfExperts,
-)
+from vramcast.domain.layer import Attention, Dense, LatentAttention, Layer, Mixer, MixtureOfExperts, Norm
 from vramcast.domain.recurrent import LinearAttention, StateSpace
-from vramcast.rules.saved.attention import attention_segment
-from vramcast.rules.saved.feed_forward import dense_segment
-from vramcast.rules.saved.mixture import mixture_segment
-from vramcast.rules.saved.norms import norm_saved
-from vramcast.rules.saved.ops import Segment
-from vramcast.rules.saved.recurrent import recurrent_segment
+from vramcast.domain.weights import WeightKind
+from vramcast.rules.saved.attention import attention, attention_segment
+from vramcast.rules.saved.feed_forward import dense, dense_segment
+from vramcast.rules.saved.mixture import mixture, mixture_segment
+from vramcast.rules.saved.norms import normed
+from vramcast.rules.saved.ops import Saved, Segment
+from vramcast.rules.saved.recurrent import recurrent, recurrent_segment
+from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import Sizes
+
+HINT = "its weights and cache can be forecast: --method serve"
 
 
 @lru_cache(maxsize=1024)
@@ -27,40 +24,89 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool) -
     """
     The segments of one block: norms with the mixer, norms with the feed-forward part.
 
-    A recomputed block's input is kept apart, so its first norm does not count it again.
+    A norm belongs to the part that it stands before, or after (`Norm.after`). Parallel parts read one input; each of two
+    mixers reads its own scaled copy of it. A recomputed block's input is kept apart, so nothing counts it again.
 
-    Ignores: what `Layer.extra` computes (layer scales, per-layer inputs).
+    Ignores: layer scales and other single factors of `Layer.extra`.
+
+    Raises:
+        UnsupportedError: no rule says what a part of the block keeps.
     """
-    segments = [segment for segment in (_mixer(layer, sizes, masked), _ffn(layer, sizes)) if segment is not None]
-    first = len(layer.norms) if len(segments) == 1 else (len(layer.norms) + 1) // 2
-    norms = [norm_saved(n, sizes, sizes.stream, held=recomputed and i == 0) for i, n in enumerate(layer.norms)]
-    groups = (norms[:first], norms[first:])
-    return tuple(
-        replace(segment, saved=(*(saved for norm in group for saved in norm), *segment.saved))
-        for segment, group in zip(segments, groups, strict=False)
-    )
+    _refuse(layer)
+    tape = Tape(sizes)
+    x = Value(sizes.hidden, sizes.stream, "D")
+    if recomputed:
+        tape.hold(x)
+    norms = list(layer.norms)
+    segments = []
+    read = _before(tape, norms, x)
+    for mixer in layer.mixers:
+        out = _mixed(tape, mixer, read.like() if layer.beside else read, masked=masked)
+        _after(tape, norms, out)
+        segments.append(_mixer_segment(mixer, sizes, tape.cut(), masked=masked))
+    if layer.ffn is not None:
+        if not layer.parallel:
+            x = x.like() if segments else x
+            read = _before(tape, norms, x) if segments else read
+        elif norms and not norms[0].after:
+            read = _before(tape, norms, x)
+        out = _fed_forward(tape, layer.ffn, read)
+        _after(tape, norms, out)
+        segments.append(_ffn_segment(layer.ffn, sizes, tape.cut()))
+    return tuple(segments)
 
 
-def _mixer(layer: Layer, sizes: Sizes, masked: bool) -> Segment | None:
-    match layer.mixer:
-        case None:
-            return None
+def _before(tape: Tape, norms: list[Norm], x: Value) -> Value:
+    """What the next part reads: `x` through the next norm, if that stands before it."""
+    if not norms or norms[0].after:
+        return x
+    norm = norms.pop(0)
+    read = x if norm.width == tape.sizes.hidden else Value(norm.width, x.size, "D")
+    return normed(tape, norm, read)
+
+
+def _after(tape: Tape, norms: list[Norm], out: Value) -> None:
+    if norms and norms[0].after:
+        out = normed(tape, norms.pop(0), out)
+    if tape.sizes.dropout.residual > 0:
+        tape.note(Saved("residual dropout mask", "D", tape.sizes.hidden))
+
+
+def _mixed(tape: Tape, mixer: Mixer, x: Value, *, masked: bool) -> Value:
+    match mixer:
         case Attention() | LatentAttention():
-            return attention_segment(layer.mixer, sizes, masked=masked)
+            return attention(tape, mixer, x, masked=masked)
         case StateSpace() | LinearAttention():
-            return recurrent_segment(layer.mixer, sizes)
+            return recurrent(tape, mixer, x)
         case CompressedAttention():
-            raise UnsupportedError(
-                "no rule says what compressed attention (DeepSeek V4) keeps for its backward pass",
-                "its weights and cache can be forecast: --method serve",
-            )
+            raise UnsupportedError("no rule says what compressed attention keeps for its backward pass", HINT)
 
 
-def _ffn(layer: Layer, sizes: Sizes) -> Segment | None:
-    match layer.ffn:
-        case Dense():
-            return dense_segment(layer.ffn, sizes)
-        case MixtureOfExperts():
-            return mixture_segment(layer.ffn, sizes)
-        case None:
-            return None
+def _mixer_segment(mixer: Mixer, sizes: Sizes, saved: tuple[Saved, ...], *, masked: bool) -> Segment:
+    if isinstance(mixer, Attention | LatentAttention):
+        return attention_segment(mixer, sizes, saved, masked=masked)
+    assert not isinstance(mixer, CompressedAttention)
+    return recurrent_segment(mixer, sizes, saved)
+
+
+def _fed_forward(tape: Tape, ffn: Dense | MixtureOfExperts, x: Value) -> Value:
+    return dense(tape, ffn, x) if isinstance(ffn, Dense) else mixture(tape, ffn, x)
+
+
+def _ffn_segment(ffn: Dense | MixtureOfExperts, sizes: Sizes, saved: tuple[Saved, ...]) -> Segment:
+    return dense_segment(ffn, sizes, saved) if isinstance(ffn, Dense) else mixture_segment(ffn, sizes, saved)
+
+
+def _refuse(layer: Layer) -> None:
+    """Raise UnsupportedError for what no rule covers, so that nothing is left out in silence."""
+    if layer.streams > 1:
+        raise UnsupportedError("no rule says what hyper-connections keep for their backward pass", HINT)
+    ffn = layer.ffn
+    if isinstance(ffn, MixtureOfExperts) and (ffn.latent or ffn.zero_experts):
+        kind = "in a latent space" if ffn.latent else "that hand their input through"
+        raise UnsupportedError(f"no rule says what experts {kind} keep for their backward pass", HINT)
+    for mixer in layer.mixers:
+        if any(w.kind is WeightKind.EXPERTS for w in mixer.weights(1)):
+            raise UnsupportedError("no rule says what attention made of experts keeps for its backward pass", HINT)
+    if any(w.kind is WeightKind.LINEAR for w in layer.extra):
+        raise UnsupportedError("no rule says what this architecture's own layers between blocks keep", HINT)

@@ -5,59 +5,111 @@ Letters: D hidden, F ffn width.
 """
 
 from vramcast.domain.layer import Dense
-from vramcast.rules.saved.ops import Saved, Segment, linear_inputs, projecting
+from vramcast.rules.saved.linears import linear, linears
+from vramcast.rules.saved.ops import FULL, Saved, Segment, projecting
+from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import Sizes
 
-# Tensors of the activation's width that an eager activation keeps, its input included: `gelu_new` is written out in
-# Python (x, x/2, tanh, 1 + tanh), a squared ReLU keeps the ReLU, a ReLU keeps only its output, which its reader has.
-ACTIVATION_TENSORS = {"gelu_new": 4, "gelu_fast": 4, "quick_gelu": 2, "relu": 0, "relu2": 1, "xielu": 4}
+# Tensors of the activation's width that it keeps: 1, its input, where torch runs it as one operator. `gelu_new` is
+# written out in Python (x, x/2, tanh, 1 + tanh), `quick_gelu` keeps x and the sigmoid, a squared ReLU keeps the ReLU.
+# A ReLU keeps its output.
+ACTIVATION_TENSORS = {
+    "gelu_new": 4,
+    "gelu_accurate": 4,
+    "gelu_python_tanh": 4,
+    "gelu_fast": 7,
+    "quick_gelu": 2,
+    "relu2": 1,
+    "xielu": 4,
+}
+
+PYTHON_GELU = ("gelu_new", "gelu_accurate", "gelu_python_tanh")
 
 
-def activation_tensors(activation: str) -> int:
-    """Tensors that the activation keeps; 1 (its input) for those that torch runs as one operator."""
-    return ACTIVATION_TENSORS.get(activation, 1)
-
-
-def dense_segment(ffn: Dense, sizes: Sizes, name: str = "MLP") -> Segment:
+def dense(tape: Tape, ffn: Dense, x: Value) -> Value:
     """
-    What a dense feed-forward part keeps, and the worst moment of its backward: at the product's gradient.
+    The output of a dense feed-forward part that reads `x`; what it keeps goes on the tape.
 
     Formula:  gated: inputs of gate and up + s·(F gate + F activated + F up) + input of down (F)
               plain: input of up + s·F (before the activation) + input of down (F);  fused kernels: no activated copy
-              backward: D (residual gradient) + s·3·F (gradients of product, activated, up) - input of down, freed by then
-    Source:   transformers 5.23 LlamaMLP, GPT2MLP, activations.py; Liger LigerSiLUMulFunction; saved-tensor hooks.
+    Source:   transformers 5.23 LlamaMLP, GPT2MLP, activations.py; Liger LigerSiLUMulFunction.
+    """
+    width = ffn.width
+    if not ffn.gated:
+        (before,) = linears(tape, ("up_proj",), x, ((width, "F"),))
+        inner = activated(tape, ffn.activation, before)
+    else:
+        if ffn.fused_gate_up:
+            both = linear(tape, "gate_up_proj", x, 2 * width, "2·F")
+            gate, up = both.view(width, "F"), both.view(width, "F")
+        else:
+            gate, up = linears(tape, ("gate_proj", "up_proj"), x, ((width, "F"), (width, "F")))
+        inner = gated_product(tape, ffn.activation, gate, up)
+    return linear(tape, "down_proj", inner, tape.sizes.hidden, "D")
+
+
+def gated_product(tape: Tape, activation: str, gate: Value, up: Value) -> Value:
+    """act(gate) · up: the product keeps both factors, a fused kernel gate and up alone."""
+    if tape.sizes.fused_mlp:
+        tape.keep(gate, "gate")
+    else:
+        active = activated(tape, activation, gate)
+        tape.keep(active, "activated gate")
+    tape.keep(up, "up")
+    return up.like()
+
+
+def activated(tape: Tape, activation: str, x: Value) -> Value:
+    """What an activation makes of `x`."""
+    out = x.like()
+    if activation == "relu":
+        tape.keep(out, "output of the activation")
+        return out
+    if activation in PYTHON_GELU and tape.sizes.autocast and x.size != FULL:
+        return _gelu_under_autocast(tape, x)
+    first = x.like() if activation == "relu2" else x
+    tape.keep(first, "input of the activation")
+    for _ in range(ACTIVATION_TENSORS.get(activation, 1) - 1):
+        tape.keep(x.like(), "inside the activation")
+    return out
+
+
+def _gelu_under_autocast(tape: Tape, x: Value) -> Value:
+    """A GELU written out in Python under autocast, whose power, and all that is made of it, is FP32: x, tanh, 1 + tanh."""
+    tape.keep(x.like(), "inside the activation")
+    for _ in range(3):
+        tape.keep(x.like(FULL), "inside the activation, in FP32")
+    return x.like(FULL)
+
+
+def dense_segment(ffn: Dense, sizes: Sizes, saved: tuple[Saved, ...]) -> Segment:
+    """
+    A dense feed-forward part that keeps `saved`, and the worst moment of its backward: at the product's gradient.
+
+    Formula:  D (residual gradient) + s·3·F (gradients of product, activated, up; 2·F without a gate) - input of down, freed
+              by then
     Ignores:  the norm's backward, always smaller.
     """
     b, width = sizes.branch, ffn.width
-    first = ("up_proj",) if not ffn.gated else ("gate_up_proj",) if ffn.fused_gate_up else ("gate_proj", "up_proj")
-    inputs = linear_inputs(sizes, first, sizes.hidden, sizes.stream, "D")
-    inner = _inner(ffn, sizes)
-    down = linear_inputs(sizes, ("down_proj",), width, b, "F", held=ffn.activation == "relu" and not ffn.gated)
-    masks = (Saved("residual dropout mask", "D", sizes.hidden),) if sizes.dropout.residual else ()
     weights = ffn.weights(sizes.hidden)
     writer = [w for w in weights if w.name.startswith("down_proj")]
-    freed = sum(saved.per_token for saved in down)
     gradients = (3 if ffn.gated else 2) * b * width
+    stream = sizes.stream * sizes.hidden
     return Segment(
-        name=name,
-        saved=(*inputs, *inner, *down, *masks),
-        output=sizes.stream * sizes.hidden + b * width,
-        inner=sizes.stream * sizes.hidden + max(gradients - freed, 0),
+        name="MLP",
+        saved=saved,
+        output=stream + b * width,
+        inner=stream + max(gradients - _freed(sizes, width), 0),
         inner_name="gated product" if ffn.gated else "activation",
-        forward=sizes.stream * sizes.hidden
-        + projecting(sizes, "down_proj", width, b, held=False, norm_fp32=sizes.norms_copy),
+        forward=stream + projecting(sizes, "down_proj", width, b, held=False, norm_fp32=sizes.norms_copy),
         dequantized=writer[0].numel if sizes.quantized else 0,
         output_grads=sum(w.parameters for w in writer),
         parameters=sum(w.parameters for w in weights),
     )
 
 
-def _inner(ffn: Dense, sizes: Sizes) -> tuple[Saved, ...]:
-    b, width = sizes.branch, ffn.width
-    count = 1 if sizes.fused_mlp else activation_tensors(ffn.activation)
-    before = (Saved("input of the activation", f"{b}·{count}·F", b * count * width),) if count else ()
-    if not ffn.gated:
-        return before
-    if sizes.fused_mlp:
-        return (*before, Saved("up", f"{b}·F", b * width))
-    return (*before, Saved("activated gate and up", f"{b}·2·F", b * 2 * width))
+def _freed(sizes: Sizes, width: int) -> int:
+    """Bytes per token of the output projection's input, which its backward has freed."""
+    tape = Tape(sizes)
+    linear(tape, "down_proj", Value(width, sizes.branch, "F"), sizes.hidden, "D")
+    return sum(saved.per_token for saved in tape.cut())

@@ -5,53 +5,80 @@ Letters: D hidden, F expert width, E experts, k experts per token.
 """
 
 from vramcast.domain.layer import MixtureOfExperts
-from vramcast.rules.saved.feed_forward import activation_tensors, dense_segment
+from vramcast.rules.saved.feed_forward import activated, dense, gated_product
+from vramcast.rules.saved.linears import linear
 from vramcast.rules.saved.ops import FULL, Saved, Segment
+from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import Sizes
 
-INT64 = 8
+INT32, INT64 = 4, 8
 
 
-def mixture_segment(ffn: MixtureOfExperts, sizes: Sizes) -> Segment:
+def mixture(tape: Tape, ffn: MixtureOfExperts, x: Value) -> Value:
     """
-    What a mixture keeps per token, which visits k of E experts.
+    The output of a mixture that reads `x`, of which each token visits k of E experts; what it keeps goes on the tape.
 
-    Formula:  router: input (if trained) + 4·E (softmax) + k·(8 + 4 + 4) (choice, weight, normalised weight)
-              experts: k·[s·D gathered input (if trained) + s·2·F gate and up + s·F activated + s·F product (if trained)
-              + s·D output + 3·8 indices];  shared expert: as a dense part
-              backward: D + k·(s·D + s·3·F)
-    Source:   transformers 5.23 integrations/moe.py (grouped_mm experts); saved-tensor hooks on Mixtral.
-    Ignores:  uneven routing (sizes do not depend on it here), the load-balancing loss, expert adapters.
+    Formula:  router: its input + 4·E (softmax) + 8·k (choice) + 4·k + 4 (weights and their sum, where they are divided by
+              it)
+              experts: k·[s·D (gathered input, if trained) + s·2·F gate and up + s·F activated + s·F product (if trained)
+              + s·D output + 4 weight + 3·8 indices] + 4·E once (offsets)
+              shared expert: as a dense part (+ s·D + s, its output and its gate)
+    Source:   transformers 5.23 integrations/moe.py (grouped_mm experts), modeling_mixtral.py, modeling_qwen2_moe.py.
+    Ignores:  uneven routing (sizes do not depend on it here), the load-balancing loss, routers with groups or corrections,
+              adapters on fused experts, activations that clamp (gpt-oss).
+    """
+    _router(tape, ffn, x)
+    _experts(tape, ffn)
+    if ffn.shared:
+        out = dense(tape, ffn.shared, x)
+        if ffn.shared_gate:
+            gate = linear(tape, "shared_expert_gate", x, 1, "1")
+            tape.keep(gate.like(), "opened gate of the shared expert")
+            tape.keep(out, "output of the shared expert")
+    return x.like(tape.sizes.branch)
+
+
+def _router(tape: Tape, ffn: MixtureOfExperts, x: Value) -> None:
+    linear(tape, "router", x, ffn.experts, "E")
+    k = ffn.top_k
+    tape.note(Saved("router softmax and choice", f"{FULL}·E + {INT64}·k", FULL * ffn.experts + INT64 * k))
+    tape.note(Saved("chosen weights and their sum", f"{FULL}·k + {FULL}", FULL * k + FULL))
+
+
+def _experts(tape: Tape, ffn: MixtureOfExperts) -> None:
+    k, hidden, width = ffn.top_k, tape.sizes.hidden, ffn.width
+    s = tape.sizes.compute
+    first = Value(k * width * (2 if ffn.gated else 1), s, "k·2·F" if ffn.gated else "k·F")
+    if tape.sizes.trains_weights:
+        tape.keep(Value(k * hidden, s, "k·D"), "gathered input")
+    if ffn.gated:
+        inner = gated_product(tape, ffn.activation, first.view(k * width, "k·F"), first.view(k * width, "k·F"))
+    else:
+        inner = activated(tape, ffn.activation, first)
+    if tape.sizes.trains_weights:
+        tape.keep(inner, "product")
+    tape.keep(Value(k * hidden, s, "k·D"), "output of the chosen experts")
+    tape.note(Saved("dispatch indices", f"k·{3 * INT64}", k * 3 * INT64))
+    tape.note(Saved("where each expert's tokens begin", f"{INT32}·E", 0, once=INT32 * ffn.experts))
+    tape.note(Saved("weights of the chosen experts, gathered", f"k·{FULL}", k * FULL))
+
+
+def mixture_segment(ffn: MixtureOfExperts, sizes: Sizes, saved: tuple[Saved, ...]) -> Segment:
+    """
+    A mixture that keeps `saved`, and the worst moment of its backward: inside the experts.
+
+    Formula:  D + k·(s·D + s·3·F) - k·s·F (the product, freed by then, if trained)
     """
     b, k = sizes.branch, ffn.top_k
-    experts = _expert_saved(ffn, sizes)
-    router = [Saved("router softmax and choice", f"{FULL}·E + {INT64 + 2 * FULL}·k", FULL * ffn.experts + 16 * k)]
-    if sizes.trains_weights:
-        router.append(Saved("input of the router and experts", f"{sizes.stream}·D", sizes.stream * sizes.hidden))
-    shared = dense_segment(ffn.shared, sizes, "shared expert").saved if ffn.shared else ()
     weights = ffn.weights(sizes.hidden)
     freed = k * b * ffn.width if sizes.trains_weights else 0
     output = sizes.stream * sizes.hidden + k * b * (sizes.hidden + ffn.width)
     return Segment(
         name="mixture of experts",
-        saved=(*router, *experts, *shared),
+        saved=saved,
         output=output,
         inner=output + (2 if ffn.gated else 1) * k * b * ffn.width - freed,
         inner_name="experts' product",
         output_grads=sum(w.parameters for w in weights if w.name == "down_proj"),
         parameters=sum(w.parameters for w in weights),
     )
-
-
-def _expert_saved(ffn: MixtureOfExperts, sizes: Sizes) -> tuple[Saved, ...]:
-    b, k, hidden, width = sizes.branch, ffn.top_k, sizes.hidden, ffn.width
-    before = (2 if ffn.gated else activation_tensors(ffn.activation)) * width
-    saved = [Saved("gate and up of the chosen experts", f"k·{b}·2·F", k * b * before)]
-    if ffn.gated and not sizes.fused_mlp:
-        saved.append(Saved("activated gate", f"k·{b}·F", k * b * width))
-    if sizes.trains_weights:
-        saved.append(Saved("gathered input", f"k·{b}·D", k * b * hidden))
-        saved.append(Saved("product", f"k·{b}·F", k * b * width))
-    saved.append(Saved("output of the chosen experts", f"k·{b}·D", k * b * hidden))
-    saved.append(Saved("dispatch indices", f"k·{3 * INT64}", k * 3 * INT64))
-    return tuple(saved)

@@ -1,48 +1,79 @@
-"""What normalisations save."""
+"""What normalisations keep, each family's code in its own way."""
 
-from vramcast.domain.layer import Norm, NormKind
+from vramcast.domain.layer import Norm, NormCode, NormKind
 from vramcast.rules.saved.ops import FULL, Saved
-from vramcast.rules.sizes import Sizes
+from vramcast.rules.saved.tape import Tape, Value
 
 
-def norm_saved(
-    norm: Norm, sizes: Sizes, itemsize: int, *, rows: int = 1, letter: str = "D", held: bool = False
-) -> tuple[Saved, ...]:
+def normed(tape: Tape, norm: Norm, x: Value, *, rows: int = 1) -> Value:
     """
-    What one norm keeps per token, its output left to whoever reads it.
+    The output of a norm that reads `x`, over each of `rows` heads if more than one; what it keeps goes on the tape.
 
-    `held` says that its input stays alive in any case (a recomputed block's own input), so that only a copy of it counts.
-
-    Formula:  eager RMS norm: 4·D (the input in FP32) + 4 (1/rms) + itemsize·D (the normed value, if the scale is trained)
-              layer norm: itemsize·D (the input) + 8 (mean, 1/std);  fused RMS norm: itemsize·D + 4
-    Source:   transformers 5.23 modeling_llama.py (LlamaRMSNorm), torch derivatives of native_layer_norm and _fused_rms_norm;
-              seen with saved-tensor hooks on torch 2.13.
-    Ignores:  norms that cast in another order (Gemma scales in FP32).
+    Formula:  RMS norm, plain: 4·D (the input in FP32) + 4 (1/rms) + s·D (the normed value, if the scale is trained);
+              fp32 and one-plus: 4·D for the normed value, 4·D once for 1 + weight; power: 4 more per token
+              fused: s·D (the input) + 4 (1/rms)
+              layer norm: s·D (the input; in FP32 under autocast) + 8 (mean, 1/std); one-plus: s·D once for 1 + weight
+              written out in FP32 (Cohere): 4·2·D (the input less its mean, for the square and for the product)
+              + 4 (1/std) + 4·D (the normed value, if the scale is trained) + 4·D once for the cast weight
+    Source:   transformers 5.23 modeling_llama.py, modeling_gemma.py, modeling_olmo2.py, modeling_cohere.py,
+              modeling_nemotron.py; torch derivatives of native_layer_norm and _fused_rms_norm.
+    Ignores:  weights that some RMS norms cast to FP32 (Gemma 4, Helium): 4·D once.
     """
-    width = norm.width * rows
-    name = f"{rows}·{letter}" if rows > 1 else letter
     if norm.kind is NormKind.LAYER:
-        return (
-            _input(
-                "layer norm input, mean, 1/std",
-                name,
-                width,
-                FULL if sizes.autocast else itemsize,
-                itemsize,
-                2 * rows,
-                held,
-            ),
-        )
-    if sizes.fused_norms:
-        return (_input("RMS norm input, 1/rms", name, width, itemsize, itemsize, rows, held),)
-    saved = _input("RMS norm input in FP32, 1/rms", name, width, FULL, itemsize, rows, held)
-    if not (sizes.trains_weights and norm.affine):
-        return (saved,)
-    return (saved, Saved("normed value", f"{itemsize}·{name}", itemsize * width))
+        return _layer_norm(tape, norm, x, rows)
+    if tape.sizes.fused_norms:
+        tape.keep(x, "RMS norm input")
+        _statistics(tape, rows)
+        return x.like()
+    full = x.cast(FULL)
+    tape.keep(full, "RMS norm input in FP32")
+    _statistics(tape, rows * (2 if norm.code is NormCode.POWER else 1))
+    if norm.code is NormCode.PLAIN and norm.affine:
+        value = x.like()
+        if tape.sizes.trains_weights:
+            tape.keep(value, "normed value")
+        return value.like(max(x.size, tape.sizes.stream))
+    value = full.like()
+    if norm.affine:
+        if norm.code is NormCode.ONE_PLUS:
+            _weight(tape, norm, FULL)
+        if tape.sizes.trains_weights:
+            tape.keep(value, "normed value in FP32")
+        value = value.like()
+    return value.cast(x.size)
 
 
-def _input(op: str, name: str, width: int, kept: int, itemsize: int, statistics: int, held: bool) -> Saved:
-    """The input in `kept` bytes an element, which is a copy if its own item size differs, and FP32 statistics."""
-    if held and kept == itemsize:
-        return Saved(f"{op} (the block's own input)", f"{FULL * statistics}", FULL * statistics)
-    return Saved(op, f"{kept}·{name} + {FULL * statistics}", kept * width + FULL * statistics)
+def _layer_norm(tape: Tape, norm: Norm, x: Value, rows: int) -> Value:
+    sizes = tape.sizes
+    if norm.code is NormCode.FP32 and norm.affine:
+        return _written_out(tape, norm, x, rows)
+    one_plus = norm.code is NormCode.ONE_PLUS
+    half = sizes.autocast and one_plus  # turns autocast off and casts to its format
+    read = x.cast(sizes.compute) if half else x.cast(FULL) if norm.code is NormCode.FP32 or sizes.autocast else x
+    tape.keep(read, "layer norm input")
+    _statistics(tape, 2 * rows)
+    if one_plus:
+        _weight(tape, norm, sizes.compute if half else sizes.stream)
+        if half and norm.bias and sizes.stream != sizes.compute:
+            _weight(tape, norm, sizes.compute)
+    return read.like().cast(x.size) if norm.code is NormCode.FP32 else read.like()
+
+
+def _written_out(tape: Tape, norm: Norm, x: Value, rows: int) -> Value:
+    for op in ("squared", "scaled"):
+        tape.keep(x.like(FULL), f"layer norm input less its mean, to be {op}")
+    _statistics(tape, rows)
+    if tape.sizes.stream != FULL:
+        _weight(tape, norm, FULL)
+    value = x.like(FULL)
+    if tape.sizes.trains_weights:
+        tape.keep(value, "normed value in FP32")
+    return value.like().cast(x.size)
+
+
+def _statistics(tape: Tape, count: int) -> None:
+    tape.note(Saved("norm statistics", f"{FULL}·{count}", FULL * count))
+
+
+def _weight(tape: Tape, norm: Norm, size: int) -> None:
+    tape.note(Saved("the norm's weight, computed anew", f"{size}·D", 0, once=size * norm.width))

@@ -1,7 +1,7 @@
 """
-The two things every operator rule gives: what it saves for backward, and what its backward allocates.
+The two things every part of a block gives: what it saves for backward, and what its backward allocates.
 
-Letters: B micro-batch, T tokens per sequence, D hidden, r adapter rank.
+Letters: B micro-batch, T tokens per sequence, D hidden.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ FULL = 4
 @dataclass(frozen=True, slots=True)
 class Saved:
     """
-    Bytes that an operator keeps for backward: `per_token`, times B · T, and `per_pair`, times B · T².
+    Bytes that an operator keeps for backward: `per_token`, times B · T, `per_pair`, times B · T², and `once`.
 
-    `core` marks what lies inside attention and is recomputed when only that is.
+    `core` marks what lies inside attention.
     """
 
     op: str
@@ -26,6 +26,12 @@ class Saved:
     per_token: int
     per_pair: int = 0
     core: bool = False
+    once: int = 0
+
+    @property
+    def written(self) -> str:
+        """The whole formula: times B · T, unless it is counted once."""
+        return self.formula if self.once else f"B·T·({self.formula})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,56 +63,6 @@ class Segment:
     parameters: int = 0
 
 
-def linear_inputs(
-    sizes: Sizes, names: Sequence[str], width: int, itemsize: int, letter: str, *, held: bool = False
-) -> tuple[Saved, ...]:
-    """
-    What the linears `names`, which read one input of `width` elements, keep of it.
-
-    A trained weight keeps the input: once if the types agree, one cast copy for each linear under autocast. A frozen
-    weight keeps nothing. An adapter keeps its own copy when its type differs or it drops inputs, else shares the input;
-    and the r values that its second matrix reads.
-
-    Formula:  Σ itemsize · width (+ r · itemsize for each adapter, + 1 · width for each dropout mask)
-    Source:   torch derivatives of linear; PEFT 0.21 tuners/lora/layer.py and bnb.py; autocast caches no activations.
-    Ignores:  linears that some other operator's saved tensor happens to alias, except where `held` says so.
-    """
-    saved: list[Saved] = []
-    shared = held
-    if sizes.trains_weights:
-        if sizes.autocast and itemsize != sizes.compute:
-            copies = len(names)
-            saved.append(
-                Saved(
-                    f"input of {', '.join(names)}", f"{copies}·{sizes.compute}·{letter}", copies * sizes.compute * width
-                )
-            )
-        elif not shared:
-            saved.append(Saved(f"input of {', '.join(names)}", f"{itemsize}·{letter}", itemsize * width))
-            shared = True
-    adapted = [name for name in names if name in sizes.adapted]
-    if adapted:
-        saved.extend(_adapter_inputs(sizes, adapted, width, itemsize, letter, shared=shared))
-    return tuple(saved)
-
-
-def _adapter_inputs(
-    sizes: Sizes, names: list[str], width: int, itemsize: int, letter: str, *, shared: bool
-) -> tuple[Saved, ...]:
-    copy = sizes.compute if sizes.autocast else sizes.adapter
-    converted = itemsize != copy or (not sizes.quantized and sizes.adapter != copy)
-    count = len(names) if converted or sizes.adapter_dropout else 0 if shared else 1
-    saved = []
-    if count:
-        saved.append(Saved(f"adapter input of {', '.join(names)}", f"{count}·{copy}·{letter}", count * copy * width))
-    if sizes.adapter_dropout:
-        saved.append(Saved("adapter dropout masks", f"{len(names)}·{letter}", len(names) * width))
-    saved.append(
-        Saved("input of the adapters' second matrix", f"{len(names)}·{copy}·r", len(names) * copy * sizes.rank)
-    )
-    return tuple(saved)
-
-
 def projecting(sizes: Sizes, name: str, width: int, itemsize: int, *, held: bool, norm_fp32: bool) -> int:
     """
     Bytes per token that live while the output projection `name` runs forward, beyond what it saves.
@@ -134,6 +90,7 @@ def projecting(sizes: Sizes, name: str, width: int, itemsize: int, *, held: bool
 
 
 def total(saved: Sequence[Saved], micro_batch: int, seq_len: int) -> int:
-    """Bytes of `saved` for B sequences of T tokens: B·T·Σ per_token + B·T²·Σ per_pair."""
+    """Bytes of `saved` for B sequences of T tokens: B·T·Σ per_token + B·T²·Σ per_pair + Σ once."""
     tokens = micro_batch * seq_len
-    return tokens * (sum(s.per_token for s in saved) + seq_len * sum(s.per_pair for s in saved))
+    per_token, per_pair = sum(s.per_token for s in saved), sum(s.per_pair for s in saved)
+    return tokens * (per_token + seq_len * per_pair) + sum(s.once for s in saved)
