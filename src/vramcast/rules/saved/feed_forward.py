@@ -86,14 +86,15 @@ def dense_segment(ffn: Dense, sizes: Sizes, saved: tuple[Saved, ...]) -> Segment
     """
     A dense feed-forward part that keeps `saved`, and the worst moment of its backward: at the product's gradient.
 
-    Formula:  D (residual gradient) + s·3·F (gradients of product, activated, up; 2·F without a gate) - input of down, freed
-              by then
+    Formula:  D (residual gradient) + s·3·F (gradients of product, activated, up; 2·F without a gate, unless the activation itself
+              ends in a product) - input of down, freed by then
     Ignores:  the norm's backward, always smaller.
     """
     b, width = sizes.branch, ffn.width
     weights = ffn.weights(sizes.hidden)
     writer = [w for w in weights if w.name.startswith("down_proj")]
-    gradients = (3 if ffn.gated else 2) * b * width
+    product = ffn.gated or ACTIVATION_TENSORS.get(ffn.activation, 1) > 1
+    gradients = (3 if product else 2) * b * width
     stream = sizes.stream * sizes.hidden
     return Segment(
         name="MLP",
