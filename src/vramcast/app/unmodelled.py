@@ -32,9 +32,8 @@ def _training(model: ModelSpec, run: TrainRun) -> list[str]:
 
 def _adapters(model: ModelSpec, adapter: Adapter) -> list[str]:
     notes = []
-    if adapted(model, adapter.targets).experts:
-        notes.append("the copy of each layer's fused experts, update added, that PEFT makes in every forward pass")
-    elif any(w.kind is WeightKind.EXPERTS for w in model.weights) and set(adapter.targets) != {"attention"}:
+    fused = any(w.kind is WeightKind.EXPERTS for w in model.weights)
+    if fused and set(adapter.targets) != {"attention"} and not adapted(model, adapter.targets).experts:
         notes.append("adapters on fused 3-D experts: PEFT leaves them alone in this family")
     if any(w.kind is WeightKind.SHARED for w in model.weights):
         notes.append("adapters on matrices that several blocks share")

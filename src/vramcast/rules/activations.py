@@ -134,15 +134,20 @@ def own_block(scene: Scene, moment: Moment) -> Term:
 
 
 def block_gradients(scene: Scene, moment: Moment) -> Term:
-    """Gradients of activations, and the attention kernel's own buffers, at the block's worst moment: B·T·x."""
+    """Gradients of activations, and the attention kernel's own buffers, at the block's worst moment: B·T·x + y."""
     run = scene.run
     return Term(
         bytes=moment.extra,
         category=Category.TEMPORARY,
         label=f"gradients inside the block ({moment.name})",
         phase=Phase.BACKWARD,
-        formula="B·T·x",
-        values=(("B", run.micro_batch), ("T", run.seq_len), ("x", moment.extra // run.tokens)),
+        formula="B·T·x + y",
+        values=(
+            ("B", run.micro_batch),
+            ("T", run.seq_len),
+            ("x", (moment.extra - moment.once) // run.tokens),
+            ("y", moment.once),
+        ),
         source="torch derivatives; the attention kernels' backward",
         exactness=Exactness.MODELLED,
     )

@@ -16,7 +16,7 @@ class Moment(NamedTuple):
     A moment of one block's backward.
 
     `layer` counts from 1; `segments` is how many of the block's segments still hold what they saved. `before` is what
-    earlier blocks (and this one's kept input) hold, `own` what this block saved, `extra` what its backward allocates,
+    earlier blocks (and this one's kept input) hold, `own` what this block saved, `extra` what its backward allocates (`once` of it whatever the batch),
     `dequantized` a quantised weight laid out whole, `idle` what earlier segments allocated and freed in pieces too small for
     this one; `gradients` and `casts` are elements.
     """
@@ -28,6 +28,7 @@ class Moment(NamedTuple):
     before: int
     own: int
     extra: int
+    once: int
     dequantized: int
     idle: int
     gradients: int
@@ -89,10 +90,11 @@ def _moments(block: Block, run: TrainRun, place: _Place) -> Iterator[Moment]:
         weight = segment.dequantized * block.sizes.compute
         own, idle = sum(block.saved[: index + 1]), sum(block.passing[:index])
         exist = gradients + (segment.output_grads if block.parameters else 0)
-        inner = run.tokens * (segment.inner + run.seq_len * segment.inner_pairs)
-        moments = [("output projection", run.tokens * segment.output, weight), (segment.inner_name, inner, 0)]
+        output = run.tokens * segment.output + segment.once
+        inner = run.tokens * (segment.inner + run.seq_len * segment.inner_pairs) + segment.once
+        moments = [("output projection", output, segment.once, weight), (segment.inner_name, inner, segment.once, 0)]
         if recomputed:
-            moments.append(("recomputing", block.passing[index], weight))
-        for name, extra, dequantized in moments:
-            yield Moment(place.layer, block, index + 1, name, before, own, extra, dequantized, idle, exist, casts)
+            moments.append(("recomputing", block.passing[index], 0, weight))
+        for name, extra, once, dequantized in moments:
+            yield Moment(place.layer, block, index + 1, name, before, own, extra, once, dequantized, idle, exist, casts)
         gradients += segment.parameters if block.parameters else 0

@@ -40,10 +40,11 @@ class Block(NamedTuple):
 
 def lay_out(model: ModelSpec, run: TrainRun, capability: tuple[int, int] | None) -> tuple[Block, ...]:
     """The model's blocks with the attention kernel that each would get on a device of this compute capability."""
-    names: frozenset[str] = frozenset()
+    base = sizes_of(model, run)
     if run.adapter is not None:
-        names = frozenset(w.name for w in adapted(model, run.adapter.targets).linears)
-    base = sizes_of(model, run, names)
+        found = adapted(model, run.adapter.targets)
+        linears, experts = (w.name for w in found.linears), (w.name for w, _ in found.experts)
+        base = sizes_of(model, run, frozenset(linears), frozenset(experts))
     return tuple(_block(layers, weights, run, base, capability) for layers, weights in model.layer_weights)
 
 

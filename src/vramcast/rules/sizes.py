@@ -19,6 +19,7 @@ class Sizes(NamedTuple):
 
     Attributes:
         hidden: D.
+        weight: bytes an element of a weight that is not quantised.
         compute: bytes an element of what a matrix product reads.
         stream: bytes an element of the residual stream (4 under autocast over FP32 weights and after a k-bit upcast).
         branch: bytes an element of what the first linears of a branch write; bitsandbytes answers in its input's type.
@@ -27,6 +28,7 @@ class Sizes(NamedTuple):
         trains_weights: the model's own weights get gradients, so linears keep their inputs.
         quantized: linears are bitsandbytes' 4-bit or 8-bit layers.
         adapted: canonical names of the linears with an adapter; rank, adapter: its r and item size.
+        merged: canonical names of the fused experts with an adapter, which PEFT adds to them in every forward pass.
         adapter_dropout: the adapter drops inputs, so keeps a mask and its own copy.
         fused_norms, fused_mlp: they run as fused kernels that keep only their inputs.
         attention: the attention kernel asked for; selective: its core is recomputed.
@@ -34,6 +36,7 @@ class Sizes(NamedTuple):
     """
 
     hidden: int
+    weight: int
     compute: int
     stream: int
     branch: int
@@ -42,6 +45,7 @@ class Sizes(NamedTuple):
     trains_weights: bool
     quantized: bool
     adapted: frozenset[str]
+    merged: frozenset[str]
     rank: int
     adapter: int
     adapter_dropout: bool
@@ -68,7 +72,9 @@ def adapter_itemsize(run: TrainRun) -> int:
     return 4 if run.adapter.fp32 or run.precision.weight_itemsize == 4 else 2
 
 
-def sizes_of(model: ModelSpec, run: TrainRun, adapted: frozenset[str]) -> Sizes:
+def sizes_of(
+    model: ModelSpec, run: TrainRun, adapted: frozenset[str] = frozenset(), merged: frozenset[str] = frozenset()
+) -> Sizes:
     """
     The item sizes of `run` on `model`, with the attention kernel as asked for.
 
@@ -82,6 +88,7 @@ def sizes_of(model: ModelSpec, run: TrainRun, adapted: frozenset[str]) -> Sizes:
     branch = stream if run.quantization is not None else compute
     return Sizes(
         hidden=model.hidden_size,
+        weight=4 if upcast else run.precision.weight_itemsize,
         compute=compute,
         stream=stream,
         branch=branch,
@@ -90,6 +97,7 @@ def sizes_of(model: ModelSpec, run: TrainRun, adapted: frozenset[str]) -> Sizes:
         trains_weights=run.method is Method.FULL,
         quantized=run.quantization is not None,
         adapted=adapted,
+        merged=merged,
         rank=run.adapter.rank if run.adapter else 0,
         adapter=adapter_itemsize(run),
         adapter_dropout=run.adapter is not None and run.adapter.dropout > 0,

@@ -5,6 +5,7 @@ Letters: D hidden, F expert width, E experts, k experts per token.
 """
 
 from vramcast.domain.layer import MixtureOfExperts
+from vramcast.domain.weights import WeightKind
 from vramcast.rules.saved.feed_forward import activated, dense, gated_product
 from vramcast.rules.saved.linears import linear
 from vramcast.rules.saved.ops import FULL, Saved, Segment
@@ -23,9 +24,11 @@ def mixture(tape: Tape, ffn: MixtureOfExperts, x: Value) -> Value:
               experts: k·[s·D (gathered input, if trained) + s·2·F gate and up + s·F activated + s·F product (if trained)
               + s·D output + 4 weight + 3·8 indices] + 4·E once (offsets)
               shared expert: as a dense part (+ s·D + s, its output and its gate)
-    Source:   transformers 5.23 integrations/moe.py (grouped_mm experts), modeling_mixtral.py, modeling_qwen2_moe.py.
+              adapters on fused experts: s·E·(3·D·F) once, the experts with their update, and what trained experts keep
+    Source:   transformers 5.23 integrations/moe.py (grouped_mm experts), modeling_mixtral.py, modeling_qwen2_moe.py;
+              PEFT 0.21 tuners/lora/layer.py (ParamWrapper).
     Ignores:  uneven routing (sizes do not depend on it here), the load-balancing loss, routers with groups or corrections,
-              adapters on fused experts, activations that clamp (gpt-oss).
+              activations that clamp (gpt-oss).
     """
     _router(tape, ffn, x)
     _experts(tape, ffn)
@@ -48,14 +51,21 @@ def _router(tape: Tape, ffn: MixtureOfExperts, x: Value) -> None:
 def _experts(tape: Tape, ffn: MixtureOfExperts) -> None:
     k, hidden, width = ffn.top_k, tape.sizes.hidden, ffn.width
     s = tape.sizes.compute
+    merged = [w for w in ffn.weights(hidden) if w.kind is WeightKind.EXPERTS and w.name in tape.sizes.merged]
+    learns = tape.sizes.trains_weights or bool(merged)
+    for w in merged:
+        size = tape.sizes.weight * w.parameters
+        tape.note(
+            Saved(f"{w.name} of all experts with their update", f"{tape.sizes.weight}·E·d_out·d_in", 0, once=size)
+        )
     first = Value(k * width * (2 if ffn.gated else 1), s, "k·2·F" if ffn.gated else "k·F")
-    if tape.sizes.trains_weights:
+    if learns:
         tape.keep(Value(k * hidden, s, "k·D"), "gathered input")
     if ffn.gated:
         inner = gated_product(tape, ffn.activation, first.view(k * width, "k·F"), first.view(k * width, "k·F"))
     else:
         inner = activated(tape, ffn.activation, first)
-    if tape.sizes.trains_weights:
+    if learns:
         tape.keep(inner, "product")
     tape.keep(Value(k * hidden, s, "k·D"), "output of the chosen experts")
     tape.note(Saved("dispatch indices", f"k·{3 * INT64}", k * 3 * INT64))
@@ -68,10 +78,13 @@ def mixture_segment(ffn: MixtureOfExperts, sizes: Sizes, saved: tuple[Saved, ...
     A mixture that keeps `saved`, and the worst moment of its backward: inside the experts.
 
     Formula:  D + k·(s·D + s·3·F) - k·s·F (the product, freed by then, if trained)
+              (+ s·E·d_out·d_in once: the gradient of the largest adapted expert tensor, whole before it becomes the
+              adapters')
     """
     b, k = sizes.branch, ffn.top_k
     weights = ffn.weights(sizes.hidden)
-    freed = k * b * ffn.width if sizes.trains_weights else 0
+    merged = [w.parameters for w in weights if w.kind is WeightKind.EXPERTS and w.name in sizes.merged]
+    freed = k * b * ffn.width if sizes.trains_weights or merged else 0
     output = sizes.stream * sizes.hidden + k * b * (sizes.hidden + ffn.width)
     return Segment(
         name="mixture of experts",
@@ -79,6 +92,7 @@ def mixture_segment(ffn: MixtureOfExperts, sizes: Sizes, saved: tuple[Saved, ...
         output=output,
         inner=output + (2 if ffn.gated else 1) * k * b * ffn.width - freed,
         inner_name="experts' product",
+        once=sizes.weight * max(merged, default=0),
         output_grads=sum(w.parameters for w in weights if w.name == "down_proj"),
         parameters=sum(w.parameters for w in weights),
     )

@@ -47,6 +47,7 @@ class Segment:
         inner: bytes per token beyond `saved` at the worst moment inside (the product's or the kernel's backward);
             inner_pairs: the same per B · T².
         inner_name: what runs then.
+        once: bytes beyond `saved` at both moments that do not grow with the batch.
         output_grads: parameters of the output projection, whose gradients exist at both moments.
         parameters: parameters of the segment.
     """
@@ -59,6 +60,7 @@ class Segment:
     forward: int = 0
     inner_pairs: int = 0
     dequantized: int = 0
+    once: int = 0
     output_grads: int = 0
     parameters: int = 0
 
