@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import torch
+from bitsandbytes.nn import Linear4bit, Params4bit
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -41,9 +43,9 @@ def build(config: dict[str, Any], run: TrainRun) -> nn.Module:
     dtype = torch.float32 if run.precision.weight_itemsize == 4 else torch.bfloat16
     attention = "eager" if run.attention is AttentionKernel.EAGER else "sdpa"
     model = AutoModelForCausalLM.from_config(parsed, dtype=dtype, attn_implementation=attention)
+    if run.quantization is not None:
+        _quantize(model, run.quantization.upcast)
     if run.adapter is not None:
-        from peft import LoraConfig, get_peft_model
-
         (targets,) = run.adapter.targets
         lora = LoraConfig(
             r=run.adapter.rank, target_modules=targets, lora_dropout=run.adapter.dropout, task_type="CAUSAL_LM"
@@ -56,10 +58,26 @@ def build(config: dict[str, Any], run: TrainRun) -> nn.Module:
     return model.train()
 
 
+def _quantize(model: nn.Module, upcast: bool) -> None:
+    """Put bitsandbytes' 4-bit layers in place of the linear layers, as transformers does when it loads a model."""
+    model.is_loaded_in_4bit = True
+    for name, module in list(model.named_modules()):
+        if not isinstance(module, nn.Linear) or module is model.get_output_embeddings():
+            continue
+        layer = Linear4bit(module.in_features, module.out_features, module.bias is not None, torch.bfloat16)
+        layer.weight = Params4bit(module.weight.data, requires_grad=False, quant_type="nf4")
+        layer.bias = module.bias
+        parent, _, last = name.rpartition(".")
+        setattr(model.get_submodule(parent), last, layer.to("cpu"))
+    if upcast:
+        prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+
+
 def _forward(model: nn.Module, ids: torch.Tensor, run: TrainRun) -> list[Kept]:
-    known = {_place(tensor) for tensor in (*model.parameters(), *model.buffers(), ids)}
+    # references, for bitsandbytes exchanges biases, and a freed storage's place may be taken
+    alive = [tensor.detach() for tensor in (*model.parameters(), *model.buffers(), ids)]
+    known = {_place(tensor) for tensor in alive}
     storages: dict[int, Kept] = {}
-    alive: list[torch.Tensor] = []
     running: list[str] = []
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:

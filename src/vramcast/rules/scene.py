@@ -10,7 +10,7 @@ from vramcast.domain.stack import Stack
 from vramcast.rules.adapters import adapter_weights, adapters
 from vramcast.rules.blocks import Block, lay_out
 from vramcast.rules.gradients import gradients
-from vramcast.rules.logits import Head
+from vramcast.rules.logits import FP32, Head
 from vramcast.rules.optimizer import Trainable, bare_trainable, optimizer_states, state_itemsize, trainable
 from vramcast.rules.parameters import parameters
 from vramcast.rules.saved.ops import Saved, total
@@ -74,10 +74,14 @@ class Scene(NamedTuple):
 
     @property
     def casts(self) -> int:
-        """Elements autocast has copied by the end of forward; a recomputed block's frozen weights' copies are gone."""
-        if not self.run.precision.is_amp:
+        """
+        Elements of FP32 weights that autocast has copied by the end of forward.
+
+        The head's where the whole of it is multiplied at once; a recomputed block's frozen weights' copies are gone.
+        """
+        if not self.sizes.autocast or self.sizes.stream == self.sizes.compute:
             return 0
-        head = self.model.vocab_size * self.head.hidden
+        head = 0 if self.run.loss is Loss.CHUNKED else self.model.vocab_size * self.head.hidden
         if self.recomputes and self.run.method is not Method.FULL:
             return head
         return head + sum(block.layers * block.casts for block in self.blocks)
@@ -111,7 +115,9 @@ def set_scene(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | No
             itemsize=sizes.compute,
             trained=full,
             held=stack.default("holds_logits") == "yes",
+            stream=sizes.stream,
             upcast=model.logits_upcast,
+            capped=model.logits_capped,
         ),
     )
 

@@ -15,11 +15,12 @@ def outer_saved(model: ModelSpec, sizes: Sizes, *, own_head: bool) -> tuple[Save
     `own_head` says that the loss runs the projection itself, and keeps its input itself.
 
     Formula:  1·D (dropout mask) + norms as in `norms.py` + s·D (the head's input, if it is trained)
-    Ignores:  projections between hidden and embedding size, layers that only some architectures have.
+    Ignores:  that frozen embeddings keep their norm's input from backward, unless inputs are made to require gradients;
+              projections between hidden and embedding size, layers that only some architectures have.
     """
     tape = Tape(sizes._replace(adapted=frozenset()))
     stream = Value(sizes.hidden, sizes.stream, "D")
-    if model.embedding_norm and sizes.trains_weights:
+    if model.embedding_norm:
         normed(tape, model.embedding_norm, stream.like())
     if model.dropout.embedding > 0:
         tape.note(Saved("embedding dropout mask", "D", sizes.hidden))
