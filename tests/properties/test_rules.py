@@ -145,8 +145,13 @@ def test_training_less_never_takes_more(name: str, run: dict[str, Any]) -> None:
 
 @given(runs, st.integers(100, 100_000), st.integers(1, 100_000))
 def test_a_larger_vocabulary_never_lowers_the_peak(run: dict[str, Any], vocab: int, more: int) -> None:
-    """The peak rises with the vocabulary, or stays, where no optimizer treats large tensors otherwise than small ones."""
+    """
+    The peak rises with the vocabulary, or stays, where no optimizer treats large tensors otherwise than small ones.
+
+    The fused loss is left out: it cuts its tokens into smaller chunks as the vocabulary grows.
+    """
     run = run | {"optimizer": without_threshold(run["optimizer"])}
+    run["loss"] = "stock" if run["loss"] == "fused-linear" else run["loss"]
     assert peak(model(TINY, vocab_size=vocab), run) <= peak(model(TINY, vocab_size=vocab + more), run)
 
 

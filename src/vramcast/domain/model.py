@@ -39,7 +39,7 @@ class ModelSpec:
             bits.
         stored: bytes by number format, as safetensors headers state them; empty when only a config was read.
         bare_parameters: set when only a size such as `8B` is known (see `bare_model`).
-        logits_upcast: the model itself turns the logits to FP32 (or caps them) before the loss sees them.
+        logits_upcast, logits_capped: the model itself turns the logits to FP32, or caps them, before the loss sees them.
         source: where the facts come from.
         notes: what the reader left out, for the answer's list of what is not modelled.
     """
@@ -63,6 +63,7 @@ class ModelSpec:
     stored: tuple[tuple[str, int], ...] = ()
     bare_parameters: int | None = None
     logits_upcast: bool = False
+    logits_capped: bool = False
     source: str = ""
     notes: tuple[str, ...] = ()
 

@@ -75,16 +75,21 @@ class Scene(NamedTuple):
     @property
     def casts(self) -> int:
         """
-        Elements of FP32 weights that autocast has copied by the end of forward.
+        Elements of FP32 weights that autocast has copied by the end of forward, FP32 adapters among them.
 
         The head's where the whole of it is multiplied at once; a recomputed block's frozen weights' copies are gone.
         """
-        if not self.sizes.autocast or self.sizes.stream == self.sizes.compute:
+        sizes = self.sizes
+        if not sizes.autocast:
             return 0
-        head = 0 if self.run.loss is Loss.CHUNKED else self.model.vocab_size * self.head.hidden
+        copied = self.group.total if sizes.adapter == FP32 else 0
+        if sizes.stream == sizes.compute:
+            return copied
+        if self.run.loss is not Loss.CHUNKED:
+            copied += self.model.vocab_size * self.head.hidden
         if self.recomputes and self.run.method is not Method.FULL:
-            return head
-        return head + sum(block.layers * block.casts for block in self.blocks)
+            return copied
+        return copied + sum(block.layers * block.casts for block in self.blocks)
 
 
 def set_scene(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | None) -> Scene:

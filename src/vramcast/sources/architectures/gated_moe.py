@@ -60,6 +60,7 @@ def read_beam(config: Config) -> ModelSpec:
     gate_bias = Weight("gate_bias", (plain.heads,), WeightKind.BIAS)
     plain = replace(plain, extra=(*linear("gate_proj", plain.query_width, hidden), gate_bias))
     turned = config.part("rope_parameters")
+    caps = not config.has("final_logit_softcapping") or config.number("final_logit_softcapping") > 0
     return sparse_decoder(
         config,
         windowed(
@@ -71,7 +72,8 @@ def read_beam(config: Config) -> ModelSpec:
         small_experts(config, experts=256, top_k=8),
         sparse_layers(config, lambda index: index >= 3),
         norms=4,
-        logits_upcast=not config.has("final_logit_softcapping") or config.number("final_logit_softcapping") > 0,
+        logits_upcast=caps,
+        logits_capped=caps,
     )
 
 

@@ -104,8 +104,8 @@ def _read_mixed(
 
     slides = sliding_layers(config, lambda index: (index + 1) % pattern != 0)
     layers = runs_of((window if slide else None for slide in slides), layer)
-    upcast = capped(config, "final_logit_softcapping", default=logits_capped)
-    return decoder(config, layers, tied=True, logits_upcast=upcast)
+    caps = capped(config, "final_logit_softcapping", default=logits_capped)
+    return decoder(config, layers, tied=True, logits_capped=caps)
 
 
 def _attention(config: Config, kv_heads: int, *, window: int | None = None, softcap: bool = False) -> Attention:

@@ -42,7 +42,7 @@ def read_gemma3n(config: Config) -> ModelSpec:
         config,
         runs_of(zip(slides, shares, _widths(config, count), strict=True), layer),
         tied=True,
-        logits_upcast=capped(config, "final_logit_softcapping", default=True),
+        logits_capped=capped(config, "final_logit_softcapping", default=True),
         extra=(
             *per_layer_embedding(config, hidden, count * per_layer, per_layer),
             *linear("altup_projections", hidden, hidden, count=streams - 1),

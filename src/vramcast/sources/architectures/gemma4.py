@@ -58,7 +58,7 @@ def _read_gemma4(config: Config, *, window: int, per_layer: int) -> ModelSpec:
         config,
         runs_of(_kinds(config), layer),
         tied=True,
-        logits_upcast=capped(config, "final_logit_softcapping", default=False),
+        logits_capped=capped(config, "final_logit_softcapping", default=False),
         extra=per_layer_embedding(config, hidden, count * per_layer, per_layer) if per_layer else (),
     )
 

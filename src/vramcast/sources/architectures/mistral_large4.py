@@ -28,7 +28,7 @@ def read_mistral_large4(config: Config) -> ModelSpec:
     mixers = tuple(_attention(config, shares, rotary, word == "full") for shares, rotary, word in kinds)
     uncapped = config.has("final_logit_softcapping") and config.raw("final_logit_softcapping") is None
     sparse = sparse_layers(config, after_first(config, 1))
-    return sparse_decoder(config, mixers, deepseek_mixture(config), sparse, logits_upcast=not uncapped)
+    return sparse_decoder(config, mixers, deepseek_mixture(config), sparse, logits_capped=not uncapped)
 
 
 def _sharing(config: Config) -> tuple[bool, ...]:

@@ -30,7 +30,7 @@ def read_recurrent_gemma(config: Config) -> ModelSpec:
         return Layer(mixer=mixer, ffn=ffn, norms=(norm, norm))
 
     kinds = islice(cycle(turn), block_count(config))
-    return decoder(config, runs_of(kinds, layer), tied=True, logits_upcast=True)
+    return decoder(config, runs_of(kinds, layer), tied=True, logits_capped=True)
 
 
 def _attention(config: Config) -> Attention:

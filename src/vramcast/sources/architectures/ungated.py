@@ -45,7 +45,7 @@ def read_nanochat(config: Config) -> ModelSpec:
         config,
         layer,
         embedding_norm=hidden,
-        logits_upcast=capped(config, "final_logit_softcapping", default=True),
+        logits_capped=capped(config, "final_logit_softcapping", default=True),
     )
 
 

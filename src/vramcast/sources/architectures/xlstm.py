@@ -29,7 +29,7 @@ def read_xlstm(config: Config) -> ModelSpec:
         ffn=Dense(width=_mlp_width(config), bias=bias, fused_gate_up=mode == "fused"),
         norms=(norm, norm),
     )
-    return decoder(config, layer, tied_head=False, final_norm=rms(hidden), logits_upcast=True)
+    return decoder(config, layer, tied_head=False, final_norm=rms(hidden), logits_upcast=True, logits_capped=True)
 
 
 def _mlp_width(config: Config) -> int:

@@ -261,11 +261,12 @@ def test_blocks_of_cohere_are_parallel() -> None:
 
 
 def test_capped_logits_are_noted() -> None:
-    """Beam and Mistral Large 4 cap logits in FP32 unless the config says null."""
+    """Beam and Mistral Large 4 cap logits unless the config says null, Beam in FP32."""
     for model_type in ("beam", "mistral_large4_text"):
-        assert read(model_type).logits_upcast
-        assert not read(model_type, final_logit_softcapping=None).logits_upcast
-    assert not read("mixtral").logits_upcast
+        assert read(model_type).logits_capped
+        assert read(model_type).logits_upcast is (model_type == "beam")
+        assert not read(model_type, final_logit_softcapping=None).logits_capped
+    assert not read("mixtral").logits_capped
 
 
 @pytest.mark.parametrize("key", ["num_nextn_predict_layers", "num_mtp_modules"])
