@@ -11,6 +11,9 @@ PROGRAM = "vramcast"
 COMPLETION = "_VRAMCAST_COMPLETE"
 COMMANDS = {
     "predict": "How much memory a run needs, and whether it fits.",
+    "explain": "The derivation: every formula, with letters, with numbers, in bytes.",
+    "methods": "Full training, LoRA and QLoRA side by side, against the rules of thumb.",
+    "compare": "What changed between two forecasts, term by term.",
     "models": "Well-known models: size, layers, cache.",
     "gpus": "Devices: memory as sold and as usable, speed, context.",
     "dtypes": "Number formats: their bits, their limits, and what they take in memory.",

@@ -55,41 +55,53 @@ def _switch(section: str, name: str, text: str) -> Callable[[F], F]:
 
 
 RUN, TRAIN, ADAPT, SERVE = "The run", "Training", "LoRA and QLoRA", "Serving (--method serve)"
-FLAGS: tuple[Callable[[Any], Any], ...] = (
-    _one_of(RUN, "method", Method, "What to do", "serve"),
-    _flag(RUN, "gpu", "NAME", "The device, as vramcast gpus lists it."),
-    _flag(RUN, "memory", "SIZE", "A device of this much memory instead, such as 24GiB."),
-    _flag(RUN, "stack", "NAME", "The framework whose defaults apply: trl-sft, hf-trainer, torch."),
-    _one_of(RUN, "attention", AttentionKernel, "Attention kernel"),
-    _switch(RUN, "offline", "Read hub models from the local cache only."),
-    _flag(TRAIN, "seq-len", TOKENS, "Tokens of one sequence."),
-    _flag(TRAIN, "micro-batch", COUNT, "Sequences of one forward pass."),
-    _flag(TRAIN, "accum-steps", COUNT, "Micro-batches summed before a step."),
-    _one_of(TRAIN, "precision", Precision, "Number formats of weights, gradients, compute"),
-    _one_of(TRAIN, "optimizer", Optimizer, "Update rule and implementation"),
-    _one_of(TRAIN, "recompute", Recompute, "Activation checkpointing"),
-    _one_of(TRAIN, "loss", Loss, "How logits become a loss"),
-    _one_of(TRAIN, "kernels", Kernels, "Norms and MLP, in eager mode or fused (Liger)"),
-    _one_of(TRAIN, "offload", Offload, "What leaves the device between uses"),
-    _flag(ADAPT, "lora-rank", "R", "Rank of the adapters."),
-    _flag(ADAPT, "lora-targets", "NAMES", "all-linear, attention, mlp, or q_proj,v_proj,…"),
-    _flag(ADAPT, "lora-dropout", "P", "Dropout before the adapters."),
-    _switch(ADAPT, "dora", "Adapters with magnitudes (DoRA)."),
-    _flag(ADAPT, "base-format", "NAME", "How QLoRA stores the frozen weights: nf4-dq, nf4, fp4."),
-    _flag(SERVE, "max-model-len", TOKENS, "Tokens of one sequence, prompt and answer."),
-    _flag(SERVE, "max-num-seqs", COUNT, "Sequences held at once."),
-    _flag(SERVE, "prefill-tokens", TOKENS, "Most tokens of one forward pass."),
-    _flag(SERVE, "weight-format", "NAME", "Number format of the weights, as vramcast dtypes lists it."),
-    _flag(SERVE, "kv-format", "NAME", "Number format of the key and value cache."),
-)
+FLAGS: dict[str, Callable[[Any], Any]] = {
+    "method": _one_of(RUN, "method", Method, "What to do", "serve"),
+    "gpu": _flag(RUN, "gpu", "NAME", "The device, as vramcast gpus lists it."),
+    "memory": _flag(RUN, "memory", "SIZE", "A device of this much memory instead, such as 24GiB."),
+    "stack": _flag(RUN, "stack", "NAME", "The framework whose defaults apply: trl-sft, hf-trainer, torch."),
+    "attention": _one_of(RUN, "attention", AttentionKernel, "Attention kernel"),
+    "offline": _switch(RUN, "offline", "Read hub models from the local cache only."),
+    "seq-len": _flag(TRAIN, "seq-len", TOKENS, "Tokens of one sequence."),
+    "micro-batch": _flag(TRAIN, "micro-batch", COUNT, "Sequences of one forward pass."),
+    "accum-steps": _flag(TRAIN, "accum-steps", COUNT, "Micro-batches summed before a step."),
+    "precision": _one_of(TRAIN, "precision", Precision, "Number formats of weights, gradients, compute"),
+    "optimizer": _one_of(TRAIN, "optimizer", Optimizer, "Update rule and implementation"),
+    "recompute": _one_of(TRAIN, "recompute", Recompute, "Activation checkpointing"),
+    "loss": _one_of(TRAIN, "loss", Loss, "How logits become a loss"),
+    "kernels": _one_of(TRAIN, "kernels", Kernels, "Norms and MLP, in eager mode or fused (Liger)"),
+    "offload": _one_of(TRAIN, "offload", Offload, "What leaves the device between uses"),
+    "lora-rank": _flag(ADAPT, "lora-rank", "R", "Rank of the adapters."),
+    "lora-targets": _flag(ADAPT, "lora-targets", "NAMES", "all-linear, attention, mlp, or q_proj,v_proj,…"),
+    "lora-dropout": _flag(ADAPT, "lora-dropout", "P", "Dropout before the adapters."),
+    "dora": _switch(ADAPT, "dora", "Adapters with magnitudes (DoRA)."),
+    "base-format": _flag(
+        ADAPT, "base-format", "NAME", "How QLoRA stores the frozen weights: nf4-dq, nf4, fp4-dq, fp4."
+    ),
+    "max-model-len": _flag(SERVE, "max-model-len", TOKENS, "Tokens of one sequence, prompt and answer."),
+    "max-num-seqs": _flag(SERVE, "max-num-seqs", COUNT, "Sequences held at once."),
+    "prefill-tokens": _flag(SERVE, "prefill-tokens", TOKENS, "Most tokens of one forward pass."),
+    "weight-format": _flag(
+        SERVE, "weight-format", "NAME", "Number format of the weights, as vramcast dtypes lists it."
+    ),
+    "kv-format": _flag(SERVE, "kv-format", "NAME", "Number format of the key and value cache."),
+}
+lang_option = click.option("--lang", type=click.Choice(("en", "zh")), default="en", help="English or Chinese.")
 RUN_WORDS = frozenset(NAMES)
 
 
-def run_options(command: F) -> F:
-    """MODEL and every flag that describes a run."""
-    for flag in reversed(FLAGS):
-        command = flag(command)
-    return click.argument("model")(command)
+def options_named(*names: str) -> Callable[[F], F]:
+    """MODEL and these flags, as a decorator."""
+
+    def add(command: F) -> F:
+        for name in reversed(names):
+            command = FLAGS[name](command)
+        return click.argument("model")(command)
+
+    return add
+
+
+run_options = options_named(*FLAGS)
 
 
 def forecast_of(model: str, options: Mapping[str, Any]) -> Forecast:

@@ -1,16 +1,26 @@
 """Forms of an answer, for the terminal at hand."""
 
+from collections.abc import Callable
+
 import click
 
 from vramcast.cli.options import typed
 from vramcast.cli.terminal import needs_ascii, terminal_width, wants_color
 from vramcast.domain.forecast import Forecast
-from vramcast.render.style import Style
+from vramcast.render.style import Style, english
 
 
 def style(lang: str = "en") -> Style:
     """What this terminal can do, and the user's language."""
-    return Style(width=terminal_width(), color=wants_color(), ascii=needs_ascii())
+    return Style(width=terminal_width(), color=wants_color(), ascii=needs_ascii(), say=_speaker(lang))
+
+
+def _speaker(lang: str) -> Callable[[str], str]:
+    if lang == "en":
+        return english
+    from vramcast.render.language import speaker
+
+    return speaker(lang)
 
 
 def json_of(forecast: Forecast) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from vramcast.cli.next_steps import next_steps
-from vramcast.cli.options import RunCommand, forecast_of, run_options
+from vramcast.cli.options import RunCommand, forecast_of, lang_option, run_options
 from vramcast.cli.output import json_of, markdown_of, style
 from vramcast.domain.errors import InputError
 from vramcast.domain.forecast import Forecast
@@ -19,7 +19,7 @@ FORMATS = ("human", "json", "markdown")
 @click.option("--fits", is_flag=True, help="Exit with 1 if it does not fit; needs --gpu or --memory.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="human", help="How to print the answer.")
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
-@click.option("--lang", type=click.Choice(("en", "zh")), default="en", help="English or Chinese.")
+@lang_option
 @click.pass_context
 def predict(
     context: click.Context, /, model: str, *, fits: bool, form: str, as_json: bool, lang: str, **options: Any

@@ -31,7 +31,7 @@ def assumed_lines(assumptions: Sequence[Assumption], style: Style) -> list[str]:
         return []
     lines = _heading("assumed (each flag changes it, --stack what is in brackets)", style)
     for reason, group in by_reason(assumptions).items():
-        first, *rest = flow([f"{style.say(reason)}:", *as_flags(group)], style.width, gap=" ", indent=_INDENT)
+        first, *rest = flow([style.say(f"{reason}:"), *as_flags(group)], style.width, gap=" ", indent=_INDENT)
         lines += wrap(" ".join(first), style.width, first="  ", rest=_INDENT)
         lines += [_INDENT + " ".join(row) for row in rest]
     return lines

@@ -1,8 +1,11 @@
 """The two lines that lead every form of an answer: the verdict, and what was asked."""
 
+from collections.abc import Callable
+
 from vramcast.domain.forecast import Forecast
 from vramcast.domain.run import Recompute, ServeRun, TrainRun
 from vramcast.render.numbers import short_count
+from vramcast.render.style import english
 from vramcast.units import GIB, gib
 
 _NEAR = GIB // 10
@@ -38,13 +41,12 @@ def need_words(forecast: Forecast) -> str:
     return f"{needs}, {verdict.status if verdict.fits else f'still {gib(-verdict.headroom, 1)} GiB too much'}"
 
 
-def question(forecast: Forecast) -> list[str]:
-    """What was asked, piece by piece: model, method, batch, stack."""
-    model = forecast.model
+def question(forecast: Forecast, say: Callable[[str], str] = english) -> str:
+    """What was asked, in one line: model, method, batch, stack."""
+    model, run = forecast.model, forecast.run
     name = model.name if model.bare_parameters is not None else f"{model.name}, {short_count(model.parameters)}"
-    run = forecast.run
-    asked = _served(run) if isinstance(run, ServeRun) else _trained(run)
-    return [name, *asked, f"{forecast.stack.name} {forecast.stack.version}"]
+    asked = _served(run, say) if isinstance(run, ServeRun) else _trained(run, say)
+    return " · ".join((name, *asked, f"{forecast.stack.name} {forecast.stack.version}"))
 
 
 def _needed(forecast: Forecast, digits: int) -> str:
@@ -56,24 +58,16 @@ def _needed(forecast: Forecast, digits: int) -> str:
     return f"{gib(tiers.process, digits)} GiB{band}"
 
 
-def _trained(run: TrainRun) -> list[str]:
-    adapter = f" rank {run.adapter.rank}" if run.adapter else ""
-    base = f", {run.quantization.format.name}" if run.quantization else ""
-    pieces = [
-        f"{run.method}{adapter}{base}, {run.precision}",
-        run.optimizer.value,
-        f"{run.micro_batch} × {run.seq_len:,} tokens",
-    ]
+def _trained(run: TrainRun, say: Callable[[str], str]) -> list[str]:
+    method = say(f"{run.method} rank {run.adapter.rank}" if run.adapter else run.method.value)
+    formats = (run.quantization.format.name, run.precision) if run.quantization else (run.precision,)
+    pieces = [", ".join((method, *formats)), run.optimizer.value, say(f"{run.micro_batch} × {run.seq_len:,} tokens")]
     if run.recompute is not Recompute.NONE:
-        pieces.append(f"recompute {run.recompute}")
+        pieces.append(say(f"recompute {run.recompute}"))
     return pieces
 
 
-def _served(run: ServeRun) -> list[str]:
-    weights = run.weight_format.name if run.weight_format else "as stored"
-    return [
-        "serve",
-        f"weights {weights}",
-        f"cache {run.kv_format.name}",
-        f"{run.max_num_seqs} × {run.max_model_len:,} tokens",
-    ]
+def _served(run: ServeRun, say: Callable[[str], str]) -> list[str]:
+    weights = f"weights in {run.weight_format.name}" if run.weight_format else "weights as stored"
+    tokens = f"{run.max_num_seqs} × {run.max_model_len:,} tokens"
+    return [say("serve"), say(weights), say(f"cache in {run.kv_format.name}"), say(tokens)]

@@ -15,7 +15,7 @@ def forecast_markdown(forecast: Forecast, command: str = "") -> str:
     status, rest = verdict_words(forecast)
     parts = [
         f"**{status}**{_escaped(rest)}" if status else f"**{_escaped(rest)}**",
-        _escaped(" · ".join(question(forecast))),
+        _escaped(question(forecast)),
         "\n".join(_table(forecast)),
         _tiers(forecast),
         _folded("Assumed", [f"{_escaped(reason)}: {_code(flags)}" for reason, flags in _assumed(forecast)]),

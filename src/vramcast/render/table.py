@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vramcast.render.width import ljust, rjust, width_of
+
 _GAP = "  "
 _BOLD = "\x1b[1m{}\x1b[0m"
 
@@ -18,8 +20,8 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Characters of the widest cell or title line."""
-        return max(map(len, (*self.title.split("\n"), *self.cells)))
+        """Terminal columns of the widest cell or title line."""
+        return max(map(width_of, (*self.title.split("\n"), *self.cells)))
 
     @property
     def one_line_title(self) -> str:
@@ -54,7 +56,7 @@ def table_lines(columns: Sequence[Column], *, color: bool) -> list[str]:
 
 def _line(columns: Sequence[Column], cells: Sequence[str]) -> str:
     padded = [
-        cell.rjust(column.width) if column.right else cell.ljust(column.width)
+        rjust(cell, column.width) if column.right else ljust(cell, column.width)
         for column, cell in zip(columns, cells, strict=True)
     ]
     return _GAP.join(padded).rstrip()

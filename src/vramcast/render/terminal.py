@@ -44,13 +44,12 @@ def headline_lines(forecast: Forecast, style: Style) -> list[str]:
     """The verdict, its status in colour, and the question it answers."""
     status, rest = verdict_words(forecast)
     lines = wrap(style.say(status + rest), style.width)
-    word = style.say(status)
+    word = style.say(status) if status else ""
     if word and lines[0].startswith(word):
         lines[0] = style.bold(style.tint(word, _STATUS_COLORS[status])) + lines[0].removeprefix(word)
     else:
         lines = [style.bold(line) for line in lines]
-    asked = " · ".join(style.say(piece) for piece in question(forecast))
-    return [*lines, *(style.dim(line) for line in wrap(asked, style.width))]
+    return [*lines, *(style.dim(line) for line in wrap(question(forecast, style.say), style.width))]
 
 
 def tiers_lines(forecast: Forecast, style: Style) -> list[str]:

@@ -50,4 +50,4 @@ def _lead(category: Category, name: str, width: int, style: Style) -> str:
 def _marks(terms: Sequence[Term], style: Style) -> list[str]:
     used = {term.exactness for term in terms}
     words = [f"{mark(exactness)} {style.say(word)}" for exactness, word in _MARKS.items() if exactness in used]
-    return [style.dim(line) for line in wrap(", ".join(words), style.width, first=_GAP, rest=_GAP)] if words else []
+    return [style.dim(line) for line in wrap(" · ".join(words), style.width, first=_GAP, rest=_GAP)] if words else []

@@ -33,12 +33,12 @@ def finish(
     """
     peak = max(instants, key=lambda instant: instant.allocated)
     allocated = peak.allocated
-    reserved = max((instant.allocated + instant.idle for instant in instants), default=allocated)
+    reserved = max(instant.allocated + instant.idle for instant in instants)
     outside = (runtime_context(device), libraries())
     context = sum(term.bytes for term in outside)
     process = reserved + context
     label = "freed blocks too small for what is asked next" if reserved > allocated else "cached, not in use"
-    terms = (*peak.terms, fragmentation(reserved - allocated, 0, label), *outside)
+    terms = (*peak.terms, fragmentation(reserved - allocated, label), *outside)
     tiers = Tiers(
         allocated=allocated,
         reserved=reserved,
@@ -64,5 +64,7 @@ def finish(
 def judge(tiers: Tiers, device: Device) -> Verdict:
     """Fits if the process tier does; tight if it does but the high end of the band does not."""
     headroom = device.usable - tiers.process
-    status = "does not fit" if headroom < 0 else "tight" if tiers.high > device.usable else "fits"
-    return Verdict(status=status, capacity=device.usable, headroom=headroom)  # type: ignore[arg-type]
+    if headroom < 0:
+        return Verdict(status="does not fit", capacity=device.usable, headroom=headroom)
+    tight = tiers.high > device.usable
+    return Verdict(status="tight" if tight else "fits", capacity=device.usable, headroom=headroom)

@@ -1,11 +1,11 @@
 """What lies outside live tensors: the process's own memory, and what the caching allocator cannot reuse."""
 
+from vramcast.catalog.device_memory import PLANNED_CONTEXT
 from vramcast.domain.device import Device
 from vramcast.domain.exactness import Exactness
 from vramcast.domain.forecast import Category, Phase, Term
 from vramcast.units import MIB
 
-CONTEXT_UNKNOWN_DEVICE = 500 * MIB
 LIBRARIES = 150 * MIB  # cuBLAS, cuDNN and kernel modules: vLLM start-up logs show 30 to 460 MiB from a T4 to an H100
 
 
@@ -13,17 +13,18 @@ def runtime_context(device: Device | None) -> Term:
     """
     Driver context: in nvidia-smi, not in torch's counters.
 
-    Formula:  the device's own figure; 500 MiB where the device is not known
+    Formula:  the device's own figure; 512 MiB where the device is not known
     Source:   the device's row in the catalog.
     Ignores:  other processes, the display, NCCL.
     """
+    size = device.context if device else PLANNED_CONTEXT
     return Term(
-        bytes=device.context if device else CONTEXT_UNKNOWN_DEVICE,
+        bytes=size,
         category=Category.RUNTIME,
-        label="CUDA context" if not device or device.vendor == "nvidia" else "driver context",
+        label="driver context" if device and device.vendor == "AMD" else "CUDA context",
         phase=Phase.RESIDENT,
         formula="context",
-        values=(("context", device.context if device else CONTEXT_UNKNOWN_DEVICE),),
+        values=(("context", size),),
         source=f"catalog row of {device.name}" if device else "planning number, no device named",
         exactness=device.context_exactness if device else Exactness.MODELLED,
     )
@@ -50,22 +51,22 @@ def libraries() -> Term:
     )
 
 
-def fragmentation(idle: int, tails: int, label: str) -> Term:
+def fragmentation(idle: int, label: str) -> Term:
     """
     Segments that the allocator holds and no live tensor fills at the peak.
 
-    Formula:  idle + tails: freed blocks too small for what is asked next, and the unused ends of segments
+    Formula:  idle: freed blocks too small for what is asked next
     Source:   torch CUDACachingAllocator.cpp: freed segments stay cached, a request takes the smallest free block that is
               large enough, segments of 10 MiB and more are rounded up to 2 MiB.
-    Ignores:  the order of the many small requests, which only a replay of the real events can give.
+    Ignores:  unused ends of segments; the order of the many small requests, which only a replay of the real events gives.
     """
     return Term(
-        bytes=idle + tails,
+        bytes=idle,
         category=Category.FRAGMENTATION,
         label=label,
         phase=Phase.RESIDENT,
-        formula="idle + tails",
-        values=(("idle", idle), ("tails", tails)),
+        formula="idle",
+        values=(("idle", idle),),
         source="torch CUDACachingAllocator.cpp",
         exactness=Exactness.MODELLED,
     )

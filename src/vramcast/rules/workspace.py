@@ -6,8 +6,8 @@ Letters: B micro-batch, T tokens per sequence, V vocabulary, D hidden.
 
 from vramcast.domain.device import Device
 from vramcast.domain.exactness import Exactness
-from vramcast.domain.forecast import Category, Phase, Term
-from vramcast.domain.layer import Attention
+from vramcast.domain.forecast import Category, Part, Phase, Term
+from vramcast.domain.layer import Attention, LatentAttention, Mixer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.run import TrainRun
 from vramcast.domain.stack import Stack
@@ -22,8 +22,9 @@ FP32 = 4
 
 def gemm_workspace(device: Device | None, stack: Stack, threads: int) -> Term:
     """
-    cuBLAS's workspace: one for each thread that multiplies (forward and backward have their own), kept for ever; torch 2.15
-    and later take one for each call.
+    cuBLAS's workspace: one for each thread that multiplies (forward and backward have their own), kept for ever.
+
+    torch 2.15 and later take one for each call instead.
 
     Formula:  threads · 8.125 MiB below compute capability 9.0, threads · 32 MiB from there on
     Source:   torch CublasHandlePool.cpp; torch/backends/cuda (2.15: caching off by default).
@@ -46,49 +47,62 @@ def gemm_workspace(device: Device | None, stack: Stack, threads: int) -> Term:
 
 def step_inputs(model: ModelSpec, run: TrainRun, stream: int) -> Term:
     """
-    Token ids, labels, positions, and the rotary tables that all blocks share.
+    Token ids, labels, the labels as the loss shifts them, positions, and the rotary tables that all blocks share.
 
-    Formula:  3 · 8 · B·T + 2 · s · H · T
-    Source:   transformers 5.23 modeling_llama.py.
-    Ignores:  attention masks of padded batches.
+    Formula:  3·8·B·T + 8·T + 2·s·H·T, where H is the part of a head that is turned
+    Source:   transformers 5.23 modeling_llama.py, loss_utils.py.
+    Ignores:  attention masks of padded batches, a second pair of tables for local layers, heads turned in part.
     """
-    rotary = (
-        layers.layer.mixer
-        for layers in model.layers
-        if isinstance(layers.layer.mixer, Attention) and layers.layer.mixer.rotary
-    )
-    head_dim = next((mixer.head_dim for mixer in rotary), 0)
+    head_dim = max((_turned(mixer) for layers in model.layers for mixer in layers.layer.mixers), default=0)
     return Term(
-        bytes=3 * INT64 * run.tokens + 2 * stream * head_dim * run.seq_len,
+        bytes=3 * INT64 * run.tokens + INT64 * run.seq_len + 2 * stream * head_dim * run.seq_len,
         category=Category.ACTIVATIONS,
         label="inputs, labels, rotary tables",
         phase=Phase.RESIDENT,
-        formula="3·8·B·T + 2·s·H·T",
+        formula="3·8·B·T + 8·T + 2·s·H·T",
         values=(("B", run.micro_batch), ("T", run.seq_len), ("s", stream), ("H", head_dim)),
         source="transformers 5.23",
     )
 
 
+def _turned(mixer: Mixer) -> int:
+    """Elements of a head that rotary embeddings turn."""
+    match mixer:
+        case Attention(rotary=True):
+            return mixer.head_dim
+        case LatentAttention():
+            return mixer.rope_dim
+        case _:
+            return 0
+
+
 def embedding_backward(model: ModelSpec, tokens: int, itemsize: int, *, beside: bool) -> Term:
     """
-    What the embedding's backward allocates: a dense gradient (counted here only where it lies beside a tied head's), and for
-    long batches the sorted partial sums in FP32.
+    What the embedding's backward allocates.
 
-    Formula:  s·V·D (if tied) + (⌊n/10⌋ + min(n, V)) · D · 4 + 5 · 8 · n, the last two where n = B·T > 3072
+    A dense gradient (counted here only where it lies beside a tied head's) and, for long batches, the sorted partial sums
+    in FP32.
+
+    Formula:  s·V·D (if tied) + (⌊n/10⌋ + min(n, V))·D·4 + 5·8·n, the last two where n = B·T > 3072
     Source:   torch Embedding.cu, EmbeddingBackwardKernel.cu (2.6).
     Ignores:  the radix sort's own scratch.
     """
     vocab, width = model.vocab_size, model.embedding_size or model.hidden_size
-    dense = itemsize * vocab * width if beside else 0
-    rows = tokens // 10 + min(tokens, vocab) if tokens > SORTED_ABOVE else 0
-    indices = 5 * INT64 * tokens if tokens > SORTED_ABOVE else 0
+    parts = []
+    if beside:
+        parts.append(Part("gradient beside the tied head's", "s·V·D", itemsize * vocab * width))
+    if tokens > SORTED_ABOVE:
+        rows = tokens // 10 + min(tokens, vocab)
+        parts.append(Part("partial sums", "(⌊n/10⌋ + min(n, V))·D·4", rows * width * FP32))
+        parts.append(Part("sorted indices", "5·8·n", 5 * INT64 * tokens))
     return Term(
-        bytes=dense + rows * width * FP32 + indices,
+        bytes=sum(part.bytes for part in parts),
         category=Category.TEMPORARY,
         label="embedding backward",
         phase=Phase.BACKWARD,
-        formula=("s·V·D + " if beside else "") + "(⌊n/10⌋ + min(n, V))·D·4 + 5·8·n",
+        formula=" + ".join(part.formula for part in parts) or "0",
         values=(("s", itemsize), ("n", tokens), ("V", vocab), ("D", width)),
         source="torch EmbeddingBackwardKernel.cu",
         exactness=Exactness.MODELLED,
+        parts=tuple(parts),
     )

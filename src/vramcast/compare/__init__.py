@@ -1,0 +1,1 @@
+"""One report minus another."""

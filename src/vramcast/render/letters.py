@@ -1,0 +1,108 @@
+"""The letters of the formulas: one legend for all of them."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from vramcast.domain.forecast import Term
+from vramcast.domain.layer import Attention, Dense, MixtureOfExperts
+from vramcast.domain.model import ModelSpec
+
+_NAME = re.compile(r"[A-Za-zΦΣℓ]\w*")
+LETTERS = {
+    "Φ": "parameters of the model",
+    "Φ_t": "parameters that are trained",
+    "Φ_q": "parameters of quantised weights",
+    "Φ_rest": "parameters that are not quantised",
+    "Φ_done": "parameters whose gradients exist",
+    "Φ_cast": "weights that autocast has copied",
+    "Φ_8bit": "parameters with 8-bit states",
+    "Φ_small": "parameters of tensors too small for 8-bit or paged states",
+    "Φ_matrices": "parameters of hidden matrices",
+    "Φ_others": "the other trained parameters",
+    "Φ_1d": "parameters of vectors",
+    "B": "sequences in one batch",
+    "T": "tokens of one sequence",
+    "n": "tokens of one forward pass (or, of 8-bit states: how many there are)",
+    "L": "layers",
+    "L_global": "layers that see all tokens",
+    "L_window": "layers with a sliding window",
+    "ℓ": "layers before the one in backward",
+    "D": "hidden size",
+    "N": "attention heads",
+    "K": "key and value heads",
+    "H": "size of one head",
+    "F": "width of the feed-forward part",
+    "V": "vocabulary",
+    "E": "experts of a mixture",
+    "k": "experts that a token visits",
+    "r": "rank of the adapters",
+    "d_in": "columns of an adapted matrix",
+    "d_out": "rows of an adapted matrix",
+    "s": "bytes of one element",
+    "q": "bytes of one value, its share of the scales included",
+    "a": "bytes saved for each token (the parts add up to them)",
+    "a_out": "bytes saved for each token outside the blocks",
+    "a_fp32": "values kept in FP32 for each token",
+    "p": "bytes for each pair of tokens",
+    "x": "bytes allocated for each token",
+    "window": "tokens that a sliding window sees",
+    "rows": "rows of a matrix",
+    "columns": "columns of a matrix",
+    "largest": "elements of the largest tensor",
+    "chunk": "tokens of one chunk",
+    "rank": "rank of the latent path",
+    "kv_rank": "rank of the latent cache",
+    "nope": "head size without positions",
+    "rope": "head size with positions",
+    "v": "head size of the values",
+    "inner": "width inside the layer",
+    "rate": "tokens in one compressed entry",
+    "state": "recurrent state of one layer",
+    "conv": "tail of the convolution of one layer",
+    "threads": "threads that multiply matrices",
+    "workspace": "bytes of one workspace",
+    "idle": "bytes freed but of no use",
+    "tails": "unused ends of segments",
+    "context": "bytes of the driver's context",
+    "libraries": "bytes that libraries load",
+}
+_WORDS = ("min", "max", "bytes", "in", "the", "headers", "header")
+
+
+def letters_in(formulas: Iterable[str]) -> list[str]:
+    """The letters that the formulas use, in the legend's order; sums over layers stand for themselves."""
+    used = _used(formulas)
+    return [letter for letter in LETTERS if letter in used]
+
+
+def unknown_letters(formulas: Iterable[str]) -> set[str]:
+    """Names in the formulas that the legend does not explain, and that do not explain themselves."""
+    return {name for name in _used(formulas) if name not in LETTERS and name not in _WORDS and not name.startswith("Σ")}
+
+
+def _used(formulas: Iterable[str]) -> set[str]:
+    return {name for formula in formulas for name in _NAME.findall(formula)}
+
+
+def known_values(model: ModelSpec, terms: Iterable[Term]) -> dict[str, float]:
+    """Letters that have one value in all terms and all layers; a letter that varies is left out."""
+    found: dict[str, set[float]] = {}
+    for name, value in (*_shapes(model), *(pair for term in terms for pair in term.values)):
+        found.setdefault(name, set()).add(value)
+    return {name: next(iter(values)) for name, values in found.items() if len(values) == 1}
+
+
+def _shapes(model: ModelSpec) -> Iterator[tuple[str, float]]:
+    """The sizes of every layer, under their letters."""
+    if not model.layers:
+        return
+    yield from (("L", model.num_layers), ("D", model.hidden_size), ("V", model.vocab_size))
+    for run in model.layers:
+        for mixer in run.layer.mixers:
+            if isinstance(mixer, Attention):
+                yield from (("N", mixer.heads), ("K", mixer.kv_heads), ("H", mixer.head_dim))
+        match run.layer.ffn:
+            case Dense(width=width):
+                yield "F", width
+            case MixtureOfExperts(width=width, experts=experts, top_k=chosen):
+                yield from (("F", width), ("E", experts), ("k", chosen))
