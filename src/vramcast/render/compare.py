@@ -106,8 +106,7 @@ def _terms(found: Difference, style: Style) -> list[str]:
     names = ["" if style.width < _NARROW else style.say(change.category) for change in changed]
     left = max(map(width_of, names)) + 2
     room = style.width - left - 2 - 3 * _column(style)
-    title = ljust(f"  {style.say('terms that changed, GiB')}", style.width - 3 * _column(style))
-    lines = [style.bold(title + _figures(*(style.say(word) for word in (*_SIDES, "change")), style=style))]
+    lines = _heading(style)
     for index, (change, name) in enumerate(zip(changed, names, strict=True)):
         look = LOOKS[change.category]
         new = not index or changed[index - 1].category is not change.category
@@ -120,6 +119,15 @@ def _terms(found: Difference, style: Style) -> list[str]:
     before, after = found.before.tiers.process, found.after.tiers.process
     total = ljust(style.say("total"), room) + _figures(gib(before), gib(after), signed(found.delta), style=style)
     return [*lines, f"{' ' * left}  {style.bold(total)}"]
+
+
+def _heading(style: Style) -> list[str]:
+    """The title and the heads of its columns, on one line where they fit."""
+    title, space = f"  {style.say('terms that changed, GiB')}", style.width - 3 * _column(style)
+    heads = _figures(*(style.say(word) for word in (*_SIDES, "change")), style=style)
+    if width_of(title) > space:
+        return [style.bold(title), style.bold(" " * space + heads)]
+    return [style.bold(ljust(title, space) + heads)]
 
 
 def _column(style: Style) -> int:

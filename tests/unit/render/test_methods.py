@@ -28,16 +28,11 @@ def test_no_line_is_wider_than_the_terminal(width: int, model: str, language: st
 
 def test_the_classic_account(rows: tuple[MethodRow, ...]) -> None:
     """16Φ of 8B is 128 GB and 119.21 GiB: 2Φ weights, 4Φ masters, 8Φ moments, 2Φ gradients."""
-    text = methods_text(rows, "8B", Style(width=80))
+    text = " ".join(methods_text(rows, "8B", Style(width=80)).split())
     assert "16Φ is 128.00 GB, or 119.21 GiB." in text
-    assert "full, mixed precision (FP32 master)             16  119.21  16.00  119.21\n" in text
-    for line in (
-        "2.00Φ    14.90  weights",
-        "4.00Φ    29.80  FP32",
-        "8.00Φ    59.60  adamw",
-        "2.00Φ    14.90  gradients",
-    ):
-        assert f"    {line}" in text
+    assert "full, mixed precision (FP32 master) 16 119.21 16.00 119.21 " in text
+    for line in ("2.00Φ 14.90 weights", "4.00Φ 29.80 FP32", "8.00Φ 59.60 adamw", "2.00Φ 14.90 gradients"):
+        assert f" {line}" in text
 
 
 def test_json_holds_the_same_figures(rows: tuple[MethodRow, ...]) -> None:
