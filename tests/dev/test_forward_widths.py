@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from tests.dev.live_bytes import LiveBytes
+from tests.dev.live import LiveStorages
 from vramcast.catalog.number_formats import find_format
 from vramcast.catalog.stacks import find_stack
 from vramcast.domain.forecast import Category, Instant
@@ -65,11 +65,12 @@ def passes(config: dict[str, Any], attention: str, dtype: torch.dtype) -> tuple[
         parsed = AutoConfig.for_model(config["model_type"], **options)
         model = AutoModelForCausalLM.from_config(parsed, dtype=dtype, attn_implementation=attention).eval()
         prompt = torch.randint(3, 50, (B, T))
-        with torch.no_grad(), LiveBytes() as live:
+        live = LiveStorages([*model.parameters(), *model.buffers(), prompt])
+        with torch.no_grad(), live:
             out = model(input_ids=prompt, use_cache=True, logits_to_keep=1)
     layers = out.past_key_values.layers
     cache = sum(t.untyped_storage().nbytes() for layer in layers for t in (layer.keys, layer.values))
-    return (live.peak - cache) / (B * T), cache
+    return (live.beyond_resident - cache) / (B * T), cache
 
 
 def prefill(config: dict[str, Any], attention: str, dtype: str) -> Instant:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import SGD, AdamW, Muon
 from transformers.optimization import Adafactor
 
-from tests.dev.live_bytes import LiveBytes
+from tests.dev.live import LiveStorages
 from vramcast.domain.run import Method, Optimizer, Precision, TrainRun
 from vramcast.domain.weights import Weight, WeightKind
 from vramcast.rules.optimizer import (
@@ -68,11 +68,14 @@ def step(optimizers: Iterable[torch.optim.Optimizer], tensors: Parameters) -> in
     """One real step on random gradients; the most bytes it held beside what was there before."""
     for tensor in tensors:
         tensor.grad = torch.randn_like(tensor)
-    with warnings.catch_warnings(), LiveBytes() as live:
+    states = [value for optimizer in optimizers for state in optimizer.state.values() for value in state.values()]
+    before = [*tensors, *(tensor.grad for tensor in tensors), *states]
+    live = LiveStorages(tensor for tensor in before if isinstance(tensor, torch.Tensor))
+    with warnings.catch_warnings(), live:
         warnings.simplefilter("ignore")
         for optimizer in optimizers:
             optimizer.step()
-    return live.peak
+    return live.beyond_resident
 
 
 def held(optimizers: Iterable[torch.optim.Optimizer]) -> int:
