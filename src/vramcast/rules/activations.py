@@ -47,14 +47,15 @@ def _recomputed_parts(scene: Scene) -> tuple[Part, ...]:
 
 
 def _block_parts(scene: Scene) -> tuple[Part, ...]:
+    """What all blocks save, equal operators together: how often, times what one of them keeps."""
     run = scene.run
-    sums: dict[tuple[str, str], int] = {}
+    times: dict[tuple[str, str, int], int] = {}
     for block in scene.blocks:
         for segment in block.segments:
             for saved in segment.saved:
-                key = (saved.op, saved.written)
-                sums[key] = sums.get(key, 0) + block.layers * total((saved,), run.micro_batch, run.seq_len)
-    return tuple(Part(op, formula, size) for (op, formula), size in sums.items() if size)
+                key = (saved.op, saved.written, total((saved,), run.micro_batch, run.seq_len))
+                times[key] = times.get(key, 0) + block.layers
+    return tuple(Part(op, f"{count}·{formula}", count * size) for (op, formula, size), count in times.items() if size)
 
 
 def last_hidden_state(scene: Scene) -> tuple[Term, ...]:

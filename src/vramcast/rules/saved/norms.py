@@ -36,7 +36,7 @@ def normed(tape: Tape, norm: Norm, x: Value, *, rows: int = 1) -> Value:
     value = full.like()
     if norm.affine:
         if norm.code is NormCode.ONE_PLUS:
-            _weight(tape, norm, FULL)
+            _weight(tape, norm, x, FULL)
         if tape.sizes.trains_weights:
             tape.keep(value, "normed value in FP32")
         value = value.like()
@@ -53,9 +53,9 @@ def _layer_norm(tape: Tape, norm: Norm, x: Value, rows: int) -> Value:
     tape.keep(read, "layer norm input")
     _statistics(tape, 2 * rows)
     if one_plus:
-        _weight(tape, norm, sizes.compute if half else sizes.stream)
+        _weight(tape, norm, x, sizes.compute if half else sizes.stream)
         if half and norm.bias and sizes.stream != sizes.compute:
-            _weight(tape, norm, sizes.compute)
+            _weight(tape, norm, x, sizes.compute)
     return read.like().cast(x.size) if norm.code is NormCode.FP32 else read.like()
 
 
@@ -64,7 +64,7 @@ def _written_out(tape: Tape, norm: Norm, x: Value, rows: int) -> Value:
         tape.keep(x.like(FULL), f"layer norm input less its mean, to be {op}")
     _statistics(tape, rows)
     if tape.sizes.stream != FULL:
-        _weight(tape, norm, FULL)
+        _weight(tape, norm, x, FULL)
     value = x.like(FULL)
     if tape.sizes.trains_weights:
         tape.keep(value, "normed value in FP32")
@@ -75,5 +75,6 @@ def _statistics(tape: Tape, count: int) -> None:
     tape.note(Saved("norm statistics", f"{FULL}·{count}", FULL * count))
 
 
-def _weight(tape: Tape, norm: Norm, size: int) -> None:
-    tape.note(Saved("the norm's weight, computed anew", f"{size}·D", 0, once=size * norm.width))
+def _weight(tape: Tape, norm: Norm, x: Value, size: int) -> None:
+    letter = x.letter if norm.width == x.width else "H"
+    tape.note(Saved("the norm's weight, computed anew", f"{size}·{letter}", 0, once=size * norm.width))
