@@ -48,4 +48,4 @@ def test_numbers_come_to_the_bytes(words: str, monkeypatch: pytest.MonkeyPatch) 
     checked = equations(out.getvalue())
     assert len(checked) > 4
     for arithmetic, size in checked:
-        assert eval(arithmetic) == pytest.approx(size, rel=SIX_DIGITS, abs=1), arithmetic  # noqa: S307  (digits only)
+        assert eval(arithmetic) == pytest.approx(size, rel=SIX_DIGITS, abs=1), arithmetic
