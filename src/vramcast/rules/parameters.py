@@ -16,6 +16,7 @@ from vramcast.domain.weights import Weight
 FP32 = 4
 HALF = 2
 MIXED = "arXiv:1710.03740, arXiv:1910.02054"
+OWN_LINEARS = frozenset({"falcon"})  # a subclass of nn.Linear, which no quantiser of transformers 5.23 replaces
 
 
 def parameters(model: ModelSpec, run: TrainRun) -> tuple[Term, ...]:
@@ -27,7 +28,8 @@ def parameters(model: ModelSpec, run: TrainRun) -> tuple[Term, ...]:
     """
     if run.quantization is not None:
         rest = FP32 if run.quantization.upcast else HALF
-        return (quantized_parameters(model, run.quantization.format, rest, "frozen weights", model.linears),)
+        chosen = quantizable(model)
+        return (quantized_parameters(model, run.quantization.format, rest, "frozen weights", chosen),)
     if run.precision.has_master and run.method == "full":
         master = _dense(model, FP32, "FP32 master weights", MIXED)
         working = _dense(model, HALF, f"weights ({run.precision.compute.upper()} working copy)", MIXED)
@@ -48,6 +50,15 @@ def _dense(model: ModelSpec, itemsize: int, label: str, source: str) -> Term:
         source=source,
         ignores="512-byte rounding of each tensor",
     )
+
+
+def quantizable(model: ModelSpec) -> tuple[Weight, ...]:
+    """
+    The weights that transformers turns into bitsandbytes' as it loads them: linear layers, but for families with their own.
+
+    Source:   transformers 5.23 integrations/bitsandbytes.py (replace_with_bnb_linear: `type(module) is nn.Linear`).
+    """
+    return () if model.model_type in OWN_LINEARS else model.linears
 
 
 def quantized_parameters(

@@ -20,7 +20,7 @@ from vramcast.domain.weights import Weight, WeightKind
 from vramcast.rules.attention_kernel import asked_attention
 from vramcast.rules.forward_widths import Reading, block_widths, mask_bytes
 from vramcast.rules.kv_cache import growing_cache, held_tokens, kv_cache, recurrent_state
-from vramcast.rules.parameters import quantized_parameters
+from vramcast.rules.parameters import quantizable, quantized_parameters
 from vramcast.rules.workspace import gemm_workspace
 
 HALF = 2
@@ -158,7 +158,9 @@ def quantized_weights(model: ModelSpec, number_format: NumberFormat) -> tuple[We
     Source:   transformers 5.23 quantizers (mxfp4: modules_to_not_convert; finegrained_fp8; bnb_4bit).
     """
     experts = tuple(weight for weight in model.weights if weight.kind is WeightKind.EXPERTS)
-    if number_format.kind is FormatKind.CODEBOOK or not experts:
+    if number_format.kind is FormatKind.CODEBOOK:
+        return quantizable(model)
+    if not experts:
         return model.linears
     return experts if number_format.name == "mxfp4" else (*model.linears, *experts)
 
@@ -226,7 +228,7 @@ def _dequantized(one: _Pass) -> Term:
     """
     number_format = one.run.weight_format
     laid_out = number_format is not None and number_format.kind is FormatKind.CODEBOOK and one.tokens > FUSED_ROWS
-    numel = max((w.numel for w in one.model.linears), default=0) if laid_out else 0
+    numel = max((w.numel for w in quantizable(one.model)), default=0) if laid_out else 0
     return Term(
         bytes=HALF * numel,
         category=Category.TEMPORARY,

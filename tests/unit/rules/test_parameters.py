@@ -10,7 +10,7 @@ from vramcast.domain.forecast import Category, Phase
 from vramcast.domain.model import bare_model
 from vramcast.domain.run import Adapter, Method, Offload, Precision, Quantization, TrainRun
 from vramcast.domain.weights import WeightKind
-from vramcast.rules.parameters import cached_casts, parameters, quantized_parameters
+from vramcast.rules.parameters import cached_casts, parameters, quantizable, quantized_parameters
 
 LLAMA = model(LLAMA_8B)
 PHI = 8_030_261_248
@@ -128,3 +128,21 @@ def test_linears_outside_the_blocks_are_quantised() -> None:
     (plain,), (more,) = (parameters(spec, qlora("nf4")) for spec in (LLAMA, outer))
     first = LLAMA.linears[0]
     assert more.parts[0].bytes - plain.parts[0].bytes == NF4.bytes_for(first.numel) * first.count
+
+
+def test_a_family_with_linears_of_its_own_stays_as_it_is() -> None:
+    """Falcon's are no plain linear layers, so nothing is quantised and all of it stays in half precision."""
+    falcon = model(
+        {
+            "model_type": "falcon",
+            "hidden_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "vocab_size": 320,
+            "bias": False,
+        }
+    )
+    (term,) = parameters(falcon, qlora("nf4"))
+    assert quantizable(falcon) == ()
+    assert term.bytes == 2 * falcon.parameters
+    assert quantizable(LLAMA) == LLAMA.linears
