@@ -46,8 +46,13 @@ def one_model_a_type() -> tuple[str, ...]:
     return (*names.values(), "8B")
 
 
-def varied_forecasts() -> Iterator[Forecast]:
-    """Every architecture with every run that it supports."""
+@cache
+def varied_forecasts() -> tuple[Forecast, ...]:
+    """Every architecture with every run that it supports, made once a session."""
+    return tuple(_forecasts())
+
+
+def _forecasts() -> Iterator[Forecast]:
     for model, options in product(one_model_a_type(), (*TRAINED, *SERVED)):
         device, stack = options.get("device"), options.get("stack")
         rest = {name: value for name, value in options.items() if name not in ("device", "stack")}

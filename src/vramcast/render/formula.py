@@ -29,4 +29,4 @@ def number(value: float) -> str:
 
 @lru_cache(maxsize=512)
 def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in names))
+    return re.compile("|".join(rf"(?<!\w){re.escape(name)}(?![^\W²])" for name in names))

@@ -7,7 +7,7 @@ from vramcast.domain.forecast import Term
 from vramcast.domain.layer import Attention, Dense, MixtureOfExperts
 from vramcast.domain.model import ModelSpec
 
-_NAME = re.compile(r"[A-Za-zΦΣℓ]\w*")
+_NAME = re.compile(r"[A-Za-zΦΣℓ][^\W²]*")
 LETTERS = {
     "Φ": "parameters of the model",
     "Φ_t": "parameters that are trained",
@@ -16,13 +16,15 @@ LETTERS = {
     "Φ_done": "parameters whose gradients exist",
     "Φ_cast": "weights that autocast has copied",
     "Φ_8bit": "parameters with 8-bit states",
-    "Φ_small": "parameters of tensors too small for 8-bit or paged states",
+    "Φ_32bit": "parameters with 32-bit states on the device",
     "Φ_matrices": "parameters of hidden matrices",
     "Φ_others": "the other trained parameters",
     "Φ_1d": "parameters of vectors",
     "B": "sequences in one batch",
     "T": "tokens of one sequence",
     "n": "tokens of one forward pass (or, of 8-bit states: how many there are)",
+    "c": "tokens that one pass reads of each sequence",
+    "m": "tokens that the cache holds, over all sequences",
     "L": "layers",
     "L_global": "layers that see all tokens",
     "L_window": "layers with a sliding window",
@@ -39,16 +41,20 @@ LETTERS = {
     "d_in": "columns of an adapted matrix",
     "d_out": "rows of an adapted matrix",
     "s": "bytes of one element",
+    "w": "bytes of one element of the hidden state",
     "q": "bytes of one value, its share of the scales included",
     "a": "bytes saved for each token (the parts add up to them)",
     "a_out": "bytes saved for each token outside the blocks",
     "a_fp32": "values kept in FP32 for each token",
     "p": "bytes for each pair of tokens",
     "x": "bytes allocated for each token",
+    "y": "bytes on top: in training once, in serving for each token in the cache",
     "window": "tokens that a sliding window sees",
     "rows": "rows of a matrix",
     "columns": "columns of a matrix",
     "largest": "elements of the largest tensor",
+    "short": "shorter side of the largest matrix",
+    "blocks": "blocks of values that share a scale",
     "chunk": "tokens of one chunk",
     "rank": "rank of the latent path",
     "kv_rank": "rank of the latent cache",

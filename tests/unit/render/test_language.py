@@ -23,7 +23,7 @@ TABLE = Path(vramcast.render.language.__file__).parent / "data" / "zh.json"
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 # Names that Chinese texts print as they are.
 SAME = re.compile(
-    r"(LoRA|QLoRA|MLP|logits|log-softmax|log-sum-exp|(MX|NV)?(FP|BF|INT|NF|TF)\d+( E\dM\d)?|E8M0|source: .*)"
+    r"(LoRA|QLoRA|MLP|logits|(log-)?softmax|sigmoid|log-sum-exp|(MX|NV)?(FP|BF|INT|NF|TF)\d+( E\dM\d)?|E8M0|source: .*)"
 )
 
 
