@@ -6,6 +6,7 @@ Letters: Φ parameters.
 
 from dataclasses import dataclass
 
+from vramcast.app.options import ADAPTING
 from vramcast.app.predict import predict
 from vramcast.domain.forecast import Category, Forecast, Part, Term
 from vramcast.domain.model import ModelSpec
@@ -58,6 +59,7 @@ WAYS: tuple[tuple[str, str, float, dict[str, str]], ...] = (
     ("lora", "LoRA on BF16 weights", 2.0, {"method": "lora", "precision": "bf16"}),
     ("qlora", "QLoRA on NF4 weights", 0.5, {"method": "qlora", "precision": "bf16"}),
 )
+_FOREIGN = {"full": (*ADAPTING, "base_format"), "lora": ("base_format",), "qlora": ()}
 
 
 def compare_methods(model: str | ModelSpec, *, offline: bool = False, **options: object) -> tuple[MethodRow, ...]:
@@ -70,9 +72,7 @@ def compare_methods(model: str | ModelSpec, *, offline: bool = False, **options:
     spec = load_model(model, offline=offline) if isinstance(model, str) else model
     rows = []
     for name, label, multiple, choice in WAYS:
-        kept = {
-            key: value for key, value in options.items() if not (key.startswith("lora") and choice["method"] == "full")
-        }
+        kept = {key: value for key, value in options.items() if key not in _FOREIGN[choice["method"]]}
         forecast = predict(spec, **{**kept, **choice})  # type: ignore[arg-type]
         rows.append(_row(name, label, multiple, forecast))
     return tuple(rows)

@@ -9,30 +9,23 @@ from vramcast.domain.errors import InputError
 LARGEST_COUNT = 2**31
 Word = TypeVar("Word", bound=StrEnum)
 
-NAMES = (
-    "method",
+ADAPTING = ("lora_rank", "lora_targets", "lora_dropout", "dora")
+TRAINING = (
     "precision",
     "optimizer",
-    "lora_rank",
-    "lora_targets",
-    "lora_dropout",
-    "dora",
+    *ADAPTING,
+    "base_format",
     "seq_len",
     "micro_batch",
     "accum_steps",
     "recompute",
-    "attention",
     "loss",
     "kernels",
-    "base_format",
     "offload",
-    "max_model_len",
-    "max_num_seqs",
-    "prefill_tokens",
-    "weight_format",
-    "kv_format",
-    "memory",
 )
+SERVING = ("max_model_len", "max_num_seqs", "prefill_tokens", "weight_format", "kv_format")
+NAMES = ("method", "attention", "memory", *TRAINING, *SERVING)
+YES, NO = (True, "true", "yes", "1"), (False, "false", "no", "0")
 
 
 class Options:
@@ -85,8 +78,12 @@ class Options:
         return number
 
     def switch(self, name: str) -> bool:
-        """True if the option was given as true."""
-        return self._given.get(name) in (True, "true", "yes", "1")
+        """True if the option was given as true, False if it was not given."""
+        value = self._given.get(name, False)
+        word = value.lower() if isinstance(value, str) else value
+        if word not in (*YES, *NO):
+            raise InputError(f"{flag(name)} must be true or false, not {str(value)[:40]!r}")
+        return word in YES
 
     def word(self, name: str, kind: type[Word]) -> Word | None:
         """One of the words of `kind`, None if not given."""

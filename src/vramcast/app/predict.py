@@ -1,6 +1,6 @@
 """The use case everything else builds on: from words to a forecast."""
 
-from vramcast.app.options import Options
+from vramcast.app.options import SERVING, Options, flag
 from vramcast.app.serve_run import choose_serve_run
 from vramcast.app.train_run import choose_train_run
 from vramcast.app.unmodelled import unmodelled
@@ -16,6 +16,7 @@ from vramcast.rules.forecast import finish
 from vramcast.rules.serving import serving
 from vramcast.rules.train_step import train_step
 from vramcast.sources.resolve import load_model
+from vramcast.units import parse_bytes
 
 SERVE = "serve"
 TRAINING_STACK = "trl-sft"
@@ -63,11 +64,15 @@ def predict(
 
 
 def _device(device: str | Device | None, options: Options) -> Device | None:
-    if options.gives("memory"):
-        if device is not None:
-            raise InputError("--gpu and --memory are two answers to one question", "give one of them")
-        return free_form_device(int(options.text("memory") or 0))
-    return find_device(device) if isinstance(device, str) else device
+    memory = options.text("memory")
+    if memory is None:
+        return find_device(device) if isinstance(device, str) else device
+    if device is not None:
+        raise InputError("--gpu and --memory are two answers to one question", "give one of them")
+    try:
+        return free_form_device(parse_bytes(memory))
+    except ValueError as error:
+        raise InputError(f"--memory: {error}", "write it as 24GiB") from error
 
 
 def _stack(stack: str | Stack | None, *, serves: bool) -> Stack:
@@ -80,10 +85,10 @@ def _choose(
     options: Options, model: ModelSpec, stack: Stack, device: Device | None
 ) -> tuple[Run, tuple[Assumption, ...]]:
     if options.text("method") == SERVE:
-        return choose_serve_run(options, model)
-    for name in ("max_model_len", "max_num_seqs", "prefill_tokens", "weight_format", "kv_format"):
+        return choose_serve_run(options, model, stack)
+    for name in SERVING:
         if options.gives(name):
-            raise InputError(f"--{name.replace('_', '-')} goes with --method serve", "add --method serve")
+            raise InputError(f"{flag(name)} goes with --method serve", "add --method serve")
     method = _method(options)
     run, assumptions = choose_train_run(options, model, stack, device, method)
     if options.gives("method"):

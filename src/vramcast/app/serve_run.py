@@ -1,29 +1,31 @@
 """From a user's options to a served model, every silent choice written down."""
 
-from vramcast.app.options import Options
+from vramcast.app.options import SERVING, TRAINING, Options, flag
 from vramcast.catalog.number_formats import find_format
 from vramcast.domain.errors import InputError
 from vramcast.domain.forecast import Assumption
+from vramcast.domain.layer import Attention, LatentAttention
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.number_format import NumberFormat
 from vramcast.domain.run import AttentionKernel, ServeRun
+from vramcast.domain.stack import Stack
 
 MAX_MODEL_LEN = 4096
 HALF_BITS = 16
 
 
-def choose_serve_run(options: Options, model: ModelSpec) -> tuple[ServeRun, tuple[Assumption, ...]]:
+def choose_serve_run(options: Options, model: ModelSpec, stack: Stack) -> tuple[ServeRun, tuple[Assumption, ...]]:
     """
-    The served model that `options` describe, and what was assumed.
+    The served model that `options` describe on `stack`, and what was assumed.
 
     Raises:
         InputError: an option has an impossible value, or belongs to training.
     """
-    for name in ("optimizer", "lora_rank", "lora_targets", "recompute", "loss", "precision", "micro_batch", "seq_len"):
+    for name in TRAINING:
         if options.gives(name):
             raise InputError(
-                f"--{name.replace('_', '-')} belongs to training, not to --method serve",
-                "for serving: --max-model-len, --max-num-seqs, --weight-format, --kv-format",
+                f"{flag(name)} belongs to training, not to --method serve",
+                f"for serving: {', '.join(map(flag, SERVING))}",
             )
     assumed: list[Assumption] = []
     weights = _weight_format(options, model, assumed)
@@ -33,7 +35,7 @@ def choose_serve_run(options: Options, model: ModelSpec) -> tuple[ServeRun, tupl
         max_model_len=_count(options, "max_model_len", MAX_MODEL_LEN, assumed),
         max_num_seqs=_count(options, "max_num_seqs", 1, assumed),
         prefill_tokens=options.count("prefill_tokens", 1) if options.gives("prefill_tokens") else None,
-        attention=options.word("attention", AttentionKernel) or AttentionKernel.SDPA,
+        attention=_attention(options, model, stack, assumed),
     )
     if run.prefill_tokens is None and model.layers:
         text = f"{run.max_num_seqs * run.max_model_len}"
@@ -47,6 +49,16 @@ def _count(options: Options, name: str, default: int, assumed: list[Assumption])
     if not options.gives(name):
         assumed.append(Assumption(option=name, value=str(default), reason="house default"))
     return options.count(name, default)
+
+
+def _attention(options: Options, model: ModelSpec, stack: Stack, assumed: list[Assumption]) -> AttentionKernel:
+    given = options.word("attention", AttentionKernel)
+    if given is not None:
+        return given
+    value = stack.default("attention") or AttentionKernel.SDPA
+    if any(isinstance(mixer, Attention | LatentAttention) for run in model.layers for mixer in run.layer.mixers):
+        assumed.append(Assumption(option="attention", value=value, reason=f"default of {stack.name} {stack.version}"))
+    return AttentionKernel(value)
 
 
 def _weight_format(options: Options, model: ModelSpec, assumed: list[Assumption]) -> NumberFormat | None:

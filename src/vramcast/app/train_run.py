@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import TypeVar
 
-from vramcast.app.options import Options
+from vramcast.app.options import ADAPTING, Options, flag
 from vramcast.catalog.number_formats import find_format
 from vramcast.domain.device import Device
 from vramcast.domain.errors import InputError
@@ -154,10 +154,9 @@ def _quantization(chooser: Chooser) -> Quantization:
 
 
 def _check(options: Options, run: TrainRun) -> None:
-    if run.method is Method.FULL and (
-        options.gives("lora_rank") or options.gives("lora_targets") or options.switch("dora")
-    ):
-        raise InputError("--lora-… and --dora go with --method lora or qlora", "add --method lora")
+    adapting = [name for name in ADAPTING if options.gives(name) and (name != "dora" or options.switch(name))]
+    if run.method is Method.FULL and adapting:
+        raise InputError(f"{flag(adapting[0])} goes with --method lora or qlora", "add --method lora")
     if run.method is not Method.QLORA and options.gives("base_format"):
         raise InputError("--base-format goes with --method qlora", "add --method qlora")
     if run.method is not Method.FULL and run.precision.has_master:

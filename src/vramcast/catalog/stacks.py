@@ -26,14 +26,17 @@ def all_stacks() -> tuple[Stack, ...]:
 
 def find_stack(name: str) -> Stack:
     """
-    The stack called `name` (`trl-sft`) or `name@version`; without a version, the oldest row's, which releases keep stable.
+    The stack called `name` (`trl-sft`) or `name@version`, of which the first numbers are enough (`torch@2.15`).
+
+    Without a version it is the oldest row's, which releases keep stable.
 
     Raises:
         InputError: no row has that name or version.
     """
     wanted, _, version = name.lower().partition("@")
+    numbers = version.split(".") if version else []
     for stack in all_stacks():
-        if stack.name == wanted and (not version or stack.version.startswith(version)):
+        if stack.name == wanted and stack.version.split(".")[: len(numbers)] == numbers:
             return stack
     known = ", ".join(f"{stack.name}@{stack.version}" for stack in all_stacks())
     raise InputError(f"no stack is called {name[:40]!r}", f"known: {known}")
