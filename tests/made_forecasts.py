@@ -69,13 +69,13 @@ def qlora_forecast(device: Device | None = DEVICE, *, high: int = 7988257664) ->
             category=Category.PARAMETERS,
             label="frozen weights (NF4, double quantisation, rest half precision)",
             phase=Phase.RESIDENT,
-            formula="q·Φ_lin + s·Φ_rest",
-            values=(("q", 0.515869140625), ("Φ_lin", 6979321856), ("s", 2), ("Φ_rest", 1050939392)),
+            formula="q·Φ_q + s·Φ_rest",
+            values=(("q", 0.515869140625), ("Φ_q", 6979321856), ("s", 2), ("Φ_rest", 1050939392)),
             source="arXiv:2305.14314; transformers 5.23 quantizers; bitsandbytes 0.50",
             ignores="code tables and 512-byte rounding of each tensor",
             parts=(
-                Part("linear layers (NF4, double quantisation)", "q·Φ_lin", 3600417664),
-                Part("embeddings, head, norms, routers, fused experts", "s·Φ_rest", 2101878784),
+                Part("quantised weights (NF4, double quantisation)", "q·Φ_q", 3600417664),
+                Part("what is not quantised", "s·Φ_rest", 2101878784),
             ),
         ),
         Term(
@@ -130,7 +130,7 @@ def qlora_forecast(device: Device | None = DEVICE, *, high: int = 7988257664) ->
         ),
     )
     loss = Term(
-        bytes=301989888,
+        bytes=134283264,
         category=Category.LOGITS,
         label="chunked loss",
         phase=Phase.BACKWARD,
@@ -204,7 +204,7 @@ def _forecast(
     idle = Term(
         bytes=32 * MIB,
         category=Category.FRAGMENTATION,
-        label="cached, not in use",
+        label="freed blocks too small for what is asked next",
         phase=Phase.RESIDENT,
         formula="idle + tails",
         values=(("idle", 32 * MIB), ("tails", 0)),

@@ -1,6 +1,5 @@
 """The group of all commands. Names and one line of help stand here, so that neither needs a command's module."""
 
-from difflib import get_close_matches
 from importlib import import_module
 
 import click
@@ -39,6 +38,8 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         word = args[0]
         if word not in COMMANDS and not word.startswith("-"):
+            from difflib import get_close_matches
+
             near = get_close_matches(word, COMMANDS, n=1)
             meant = near[0] if near else f"predict {word}"
             raise click.UsageError(f"no command is called {word[:40]!r}; did you mean: {PROGRAM} {meant}?", ctx)

@@ -1,12 +1,16 @@
 """The commands worth typing after an answer, with the user's own arguments filled in."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from vramcast.app.single_changes import SingleChange, single_changes
 from vramcast.cli.options import run_words_of, typed
 from vramcast.domain.forecast import Forecast
 from vramcast.render.headline import need_words
 from vramcast.render.terminal import NextStep
+
+if TYPE_CHECKING:
+    from vramcast.app.single_changes import SingleChange
 
 MOST = 3
 PREDICT, EXPLAIN = ("vramcast predict",), ("vramcast explain",)
@@ -21,6 +25,8 @@ def next_steps(context: click.Context, forecast: Forecast) -> list[NextStep]:
         return [question, _explain(context)]
     if forecast.verdict.status == "fits":
         return [_explain(context)]
+    from vramcast.app.single_changes import single_changes
+
     changes = single_changes(forecast, context.params["stack"], run_words_of(context.params))
     return [*(_change(context, change) for change in changes[:MOST]), _explain(context)]
 
@@ -29,7 +35,7 @@ def _explain(context: click.Context) -> NextStep:
     return NextStep((*EXPLAIN, *typed(context)), "every formula, with letters and with numbers")
 
 
-def _change(context: click.Context, change: SingleChange) -> NextStep:
+def _change(context: click.Context, change: "SingleChange") -> NextStep:
     flag = f"--{change.option.replace('_', '-')} {change.value}"
     return NextStep(
         (*PREDICT, *typed(context, **{change.option: change.value})), f"{flag}: {need_words(change.forecast)}"

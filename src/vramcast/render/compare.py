@@ -75,28 +75,29 @@ def _net(found: Difference, style: Style) -> list[str]:
 
 
 def _options(found: Difference, style: Style) -> list[str]:
-    rows = [(one.option, _value(one.before), _value(one.after)) for one in found.options]
+    """Options with both values, one a line; then, together, those that only one of the runs has."""
+    both = [one for one in found.options if None not in (one.before, one.after)]
+    rows = [(one.option, f"{_value(one.before)} → {_value(one.after)}") for one in both]
     if found.before.peak != found.after.peak:
         moments = style.say(found.before.peak.instant), style.say(found.after.peak.instant)
-        rows.append((style.say("peak at"), *moments))
+        rows.append((style.say("peak at"), " → ".join(moments)))
+    only_before = ", ".join(f"{one.option} {_value(one.before)}" for one in found.options if one.after is None)
+    only_after = ", ".join(f"{one.option} {_value(one.after)}" for one in found.options if one.before is None)
+    rows += [
+        (style.say(word), text) for word, text in (("only before", only_before), ("only after", only_after)) if text
+    ]
     if not rows:
         return []
-    left = max(width_of(name) for name, _, _ in rows) + 2
+    left = max(width_of(name) for name, _ in rows) + 2
     lines = [style.bold(style.say("what differs"))]
-    for name, before, after in rows:
+    for name, text in rows:
         lead = f"  {ljust(name, left)}"
-        lines += wrap(f"{before} → {after}", style.width, first=lead, rest=" " * width_of(lead))
+        lines += wrap(text, style.width, first=lead, rest=" " * width_of(lead))
     return lines
 
 
 def _value(value: Plain) -> str:
-    match value:
-        case None:
-            return _DASH
-        case bool():
-            return "yes" if value else "no"
-        case _:
-            return str(value)
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
 def _terms(found: Difference, style: Style) -> list[str]:

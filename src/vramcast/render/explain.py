@@ -18,8 +18,8 @@ STATIC = (Category.PARAMETERS, Category.OPTIMIZER_STATES)
 OUTSIDE = (Category.WORKSPACE, Category.RUNTIME, Category.FRAGMENTATION, Category.UNEXPLAINED)
 DYNAMIC = tuple(category for category in Category if category not in (*STATIC, *OUTSIDE))
 _GROUPS = (
-    ("static: held from step to step", STATIC),
-    ("dynamic: made and freed within a step", DYNAMIC),
+    ("static: held throughout", STATIC),
+    ("dynamic: comes and goes while it runs", DYNAMIC),
     ("libraries, process and allocator", OUTSIDE),
 )
 _INDENT = "  "

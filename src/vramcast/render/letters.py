@@ -93,7 +93,7 @@ def _used(formulas: Iterable[str]) -> set[str]:
 def known_values(model: ModelSpec, terms: Iterable[Term]) -> dict[str, float]:
     """Letters that have one value in all terms and all layers; a letter that varies is left out."""
     found: dict[str, set[float]] = {}
-    for name, value in (*_shapes(model), *(pair for term in terms for pair in term.values)):
+    for name, value in (*_shapes(model), *_caching(model), *(pair for term in terms for pair in term.values)):
         found.setdefault(name, set()).add(value)
     return {name: next(iter(values)) for name, values in found.items() if len(values) == 1}
 
@@ -112,3 +112,20 @@ def _shapes(model: ModelSpec) -> Iterator[tuple[str, float]]:
                 yield "F", width
             case MixtureOfExperts(width=width, experts=experts, top_k=chosen):
                 yield from (("F", width), ("E", experts), ("k", chosen))
+            case _:
+                pass
+
+
+def _caching(model: ModelSpec) -> Iterator[tuple[str, float]]:
+    """How many layers keep keys and values of all tokens, and of a window; nothing where some keep other widths."""
+    own = [
+        (mixer, run.count)
+        for run in model.layers
+        for mixer in run.layer.mixers
+        if isinstance(mixer, Attention) and not mixer.shares_kv
+    ]
+    if not own or any(mixer.index_dim or mixer.value_width != mixer.key_width for mixer, _ in own):
+        return
+    yield "L_global", sum(count for mixer, count in own if mixer.window is None)
+    yield "L_window", sum(count for mixer, count in own if mixer.window is not None)
+    yield from (("window", mixer.window) for mixer, _ in own if mixer.window is not None)

@@ -89,3 +89,10 @@ def test_known_values_are_those_that_never_vary() -> None:
     assert (llama["N"], llama["K"], llama["H"], llama["F"]) == (32, 8, 128, 14336)
     assert "F" not in known_values(load_model("deepseek-v3"), ())
     assert known_values(load_model("8B"), ()) == {}
+
+
+def test_layers_are_counted_by_what_their_cache_holds() -> None:
+    """All tokens or a window; layers without keys of their own are not counted, and a latent cache has other letters."""
+    gemma = known_values(load_model("gemma-3-4b"), ())
+    assert (gemma["L_global"], gemma["L_window"], gemma["window"], gemma["L"]) == (5, 29, 1024, 34)
+    assert "L_global" not in known_values(load_model("deepseek-v3"), ())
