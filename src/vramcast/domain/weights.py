@@ -15,7 +15,7 @@ class WeightKind(StrEnum):
     EMBEDDING = "embedding"
     HEAD = "head"  # the output projection: never quantised by transformers
     ROUTER = "router"  # a mixture's gate: a bare parameter in transformers 5
-    EXPERTS = "experts"  # fused 3-D expert tensors: neither quantised by bitsandbytes nor a LoRA target
+    EXPERTS = "experts"  # fused 3-D expert tensors: no linear layers, so bitsandbytes passes them over
     CONV = "conv"
     OTHER = "other"
 

@@ -5,6 +5,7 @@ Letters: r rank, d_in and d_out the sides of an adapted matrix, E experts.
 """
 
 from functools import lru_cache
+from math import prod
 from typing import NamedTuple
 
 from vramcast.domain.errors import InputError
@@ -143,18 +144,19 @@ def adapters(model: ModelSpec, run: TrainRun) -> Term:
         source="arXiv:2106.09685; PEFT 0.21",
         exactness=Exactness.EXACT,
         ignores="512-byte rounding of each tensor",
-        parts=(
-            *(_part(Adapted((w,), ()), w, run.adapter, itemsize) for w in found.linears),
-            *(_part(Adapted((), ((w, factor),)), w, run.adapter, itemsize) for w, factor in found.experts),
+        parts=tuple(
+            _part(w, factor, run.adapter, itemsize) for w, factor in (*((w, 1) for w in found.linears), *found.experts)
         ),
     )
 
 
-def _part(found: Adapted, w: Weight, adapter: Adapter, itemsize: int) -> Part:
+def _part(w: Weight, factor: int, adapter: Adapter, itemsize: int) -> Part:
     """The adapters of one kind of matrix."""
-    factor = "".join(f"{factor}·" for factor in (*w.shape[:-2], *(f for _, f in found.experts)) if factor > 1)
+    *batch, d_out, d_in = w.shape
+    factors = [one for one in (*batch, factor) if one > 1]
+    each = prod(factors) * adapter.rank * (d_out + d_in) + (d_out if adapter.dora else 0)
     return Part(
         f"{w.count} × {w.name} {'×'.join(map(str, w.shape))}",
-        f"{itemsize}·{w.count}·({factor}r·(d_in + d_out){' + d_out' if adapter.dora else ''})",
-        itemsize * sum(made.parameters for made in _trained(found, adapter)),
+        f"{itemsize}·{w.count}·({''.join(f'{one}·' for one in factors)}r·(d_in + d_out){' + d_out' if adapter.dora else ''})",
+        itemsize * w.count * each,
     )
