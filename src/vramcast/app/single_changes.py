@@ -23,6 +23,11 @@ class SingleChange:
     value: str
     forecast: Forecast
 
+    @property
+    def fits(self) -> bool:
+        """Whether the changed run fits its device."""
+        return self.forecast.verdict is not None and self.forecast.verdict.fits
+
 
 def single_changes(forecast: Forecast, stack: str | None, options: dict[str, object]) -> tuple[SingleChange, ...]:
     """
@@ -37,9 +42,8 @@ def single_changes(forecast: Forecast, stack: str | None, options: dict[str, obj
         if (changed := _try(forecast, stack, {**options, option: value}))
         and changed.tiers.process <= WORTH_IT * forecast.tiers.process
     ]
-    fitting = [one for one in found if one.forecast.verdict and one.forecast.verdict.fits]
-    others = sorted((one for one in found if one not in fitting), key=lambda one: one.forecast.tiers.process)
-    return (*fitting, *others)
+    others = sorted((one for one in found if not one.fits), key=lambda one: one.forecast.tiers.process)
+    return (*(one for one in found if one.fits), *others)
 
 
 def _try(forecast: Forecast, stack: str | None, options: dict[str, object]) -> Forecast | None:

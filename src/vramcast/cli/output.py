@@ -1,5 +1,6 @@
 """Forms of an answer, for the terminal at hand."""
 
+import sys
 from collections.abc import Callable
 
 import click
@@ -11,8 +12,12 @@ from vramcast.render.style import Style, english
 
 
 def style(lang: str = "en") -> Style:
-    """What this terminal can do, and the user's language."""
-    return Style(width=terminal_width(), color=wants_color(), ascii=needs_ascii(), say=_speaker(lang))
+    """What this terminal can do, and the user's language, or English where the terminal has no letters for it."""
+    ascii_only = needs_ascii()
+    if ascii_only and lang != "en":
+        click.echo(f"note: {sys.stdout.encoding} shows no Chinese, so this is English; try PYTHONUTF8=1", err=True)
+        lang = "en"
+    return Style(width=terminal_width(), color=wants_color(), ascii=ascii_only, say=_speaker(lang))
 
 
 def _speaker(lang: str) -> Callable[[str], str]:

@@ -54,7 +54,7 @@ def _invoke(words: list[str]) -> int:
     if COMPLETION in os.environ:
         vramcast.main(words, prog_name=PROGRAM)
     try:
-        with vramcast.make_context(PROGRAM, words, color=color_policy()) as context:
+        with vramcast.make_context(PROGRAM, words or ["--help"], color=color_policy()) as context:
             vramcast.invoke(context)
     except click.exceptions.Exit as end:
         return end.exit_code

@@ -157,6 +157,28 @@ def test_an_old_terminal_gets_ascii() -> None:
     assert all(len(line) <= 80 for line in result.stdout.splitlines())
 
 
+def test_chinese_on_an_old_terminal_becomes_english() -> None:
+    """A page of question marks helps nobody; a note on stderr says why."""
+    words = ("predict", "llama-3.1-8b", "--gpu", "rtx-4090")
+    chinese = call(*words, "--lang", "zh", PYTHONIOENCODING="ascii")
+    assert chinese.stdout == call(*words, PYTHONIOENCODING="ascii").stdout
+    assert chinese.stderr.startswith("note: ascii shows no Chinese")
+
+
+def test_no_command_is_a_call_for_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same text as `--help`, and no complaint."""
+    assert run([]) == 0
+    text = capsys.readouterr()
+    assert run(["--help"]) == 0
+    assert capsys.readouterr() == text
+    assert text.err == ""
+
+
+def test_completion_is_that_of_click() -> None:
+    """A shell that asks for it gets its script."""
+    assert "_vramcast_completion" in call(_VRAMCAST_COMPLETE="bash_source").stdout
+
+
 def test_colour_follows_the_environment() -> None:
     """Into a pipe only where it is forced, and never against NO_COLOR."""
     words = ("predict", "llama-3.1-8b", "--gpu", "rtx-4090")
