@@ -45,8 +45,9 @@ def headline_lines(forecast: Forecast, style: Style) -> list[str]:
     status, rest = verdict_words(forecast)
     lines = wrap(style.say(status + rest), style.width)
     word = style.say(status) if status else ""
-    if word and lines[0].startswith(word):
-        lines[0] = style.bold(style.tint(word, _STATUS_COLORS[status])) + lines[0].removeprefix(word)
+    before, found, after = lines[0].partition(word) if word else (lines[0], "", "")
+    if found:
+        lines[0] = before + style.bold(style.tint(found, _STATUS_COLORS[status])) + after
     else:
         lines = [style.bold(line) for line in lines]
     return [*lines, *(style.dim(line) for line in wrap(question(forecast, style.say), style.width))]

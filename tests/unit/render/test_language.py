@@ -52,7 +52,7 @@ def novel(forecasts: Iterable[Forecast]) -> list[Forecast]:
     known: set[str] = set()
     kept = []
     for forecast in forecasts:
-        terms = [term for instant in (*forecast.instants, forecast) for term in instant.terms]
+        terms = [*forecast.terms, *(term for instant in forecast.instants for term in instant.terms)]
         texts = {
             *(text for term in terms for text in (term.label, term.ignores, *(part.label for part in term.parts))),
             *(instant.name for instant in forecast.instants),
@@ -109,6 +109,13 @@ def test_next_steps_have_chinese() -> None:
     ("english", "chinese"),
     [
         ("parameters", "参数"),
+        ("fits RTX 4090: needs 7 GiB, 16 GiB of 23 to spare", "RTX 4090 放得下：需要 7 GiB，可用 23 GiB，还余 16 GiB"),
+        ("tight on T4: needs 9 GiB, 1 GiB of 10 to spare", "T4 勉强放得下：需要 9 GiB，可用 10 GiB，只余 1 GiB"),
+        ("does not fit T4: needs 9 GiB, 1 GiB more than its 8", "T4 放不下：需要 9 GiB，可用 8 GiB，还差 1 GiB"),
+        (
+            "fits a device with 9.00 GiB: needs 7 GiB, 2 GiB of 9 to spare",
+            "9.00 GiB 的设备放得下：需要 7 GiB，可用 9 GiB，还余 2 GiB",
+        ),
         ("frozen weights (NF4, double quantisation, rest half precision)", "冻结的权重（NF4 双重量化，其余为半精度）"),
         ("frozen weights (BF16)", "冻结的权重（BF16）"),
         ("backward of block 3 of 32 (gated product)", "第 3 块（共 32 块）的反向传播（门控乘积）"),

@@ -9,6 +9,7 @@ import pytest
 from tests.made_forecasts import DEVICE, SMALL, qlora_forecast, serve_forecast
 from vramcast.app.predict import predict
 from vramcast.domain.forecast import Category, Forecast
+from vramcast.render.language import speaker
 from vramcast.render.palette import BAND, LOOKS
 from vramcast.render.style import Style
 from vramcast.render.terminal import NextStep, forecast_text
@@ -99,6 +100,14 @@ def test_categories_differ_without_colour() -> None:
         assert len(set(glyphs)) == len(glyphs) == len(Category)
         assert not set(glyphs) & {BAND.glyph, BAND.ascii, "│", "|"}
     assert len({look.color for look in LOOKS.values()}) == len(Category)
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "fits"), ("zh", "放得下")])
+def test_the_verdict_is_coloured_wherever_it_stands(language: str, word: str) -> None:
+    """English leads with it, Chinese puts it behind the device; nothing else of the line is coloured."""
+    line = forecast_text(qlora_forecast(), Style(color=True, say=speaker(language)), ()).splitlines()[0]
+    assert re.findall(r"\x1b\[1m\x1b\[38;5;36m(.+?)\x1b", line) == [word]
+    assert line.count("\x1b") == 4
 
 
 def test_colour_changes_nothing_but_colour() -> None:
