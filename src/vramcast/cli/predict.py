@@ -4,12 +4,10 @@ from typing import Any
 
 import click
 
-from vramcast.cli.next_steps import next_steps
 from vramcast.cli.options import RunCommand, forecast_of, lang_option, run_options
 from vramcast.cli.output import json_of, markdown_of, style
 from vramcast.domain.errors import InputError
 from vramcast.domain.forecast import Forecast
-from vramcast.render.terminal import forecast_text
 
 FORMATS = ("human", "json", "markdown")
 
@@ -42,4 +40,7 @@ def _text(context: click.Context, forecast: Forecast, form: str, lang: str) -> s
         return json_of(forecast)
     if form == "markdown":
         return markdown_of(forecast, context)
+    from vramcast.cli.next_steps import next_steps
+    from vramcast.render.terminal import forecast_text
+
     return forecast_text(forecast, style(lang), next_steps(context, forecast))

@@ -2,14 +2,15 @@
 
 import json
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vramcast.domain.errors import InputError
 from vramcast.domain.report import Report
-from vramcast.sources.json_file import read_json
 
-SCHEMA = Path(__file__).parent / "schema" / "forecast.schema.json"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA = "schema/forecast.schema.json"  # beside this file
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _HINT = "a report is what vramcast predict MODEL … --json prints"
 
@@ -19,7 +20,7 @@ def write_report(report: Report, *, ascii_only: bool = False) -> str:
     return json.dumps(asdict(report), indent=2, ensure_ascii=ascii_only, allow_nan=False)
 
 
-def read_report(path: Path) -> Report:
+def read_report(path: "Path") -> Report:
     """
     The report in a JSON file.
 
@@ -28,15 +29,17 @@ def read_report(path: Path) -> Report:
     """
     from pydantic import TypeAdapter, ValidationError
 
+    from vramcast.sources.json_file import read_json
+
     name = path.name
     record = read_json(path, name)
     try:
         return TypeAdapter(Report).validate_python(record)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = "".join(f"{part}: " for part in (".".join(map(str, first["loc"])),) if part)
-        message = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{name}: not a vramcast report: {place}{message}", _HINT) from None
+        place = ".".join(map(str, first["loc"]))
+        message = f"{place}: {first['msg']}" if place else first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{name}: not a vramcast report: {message}", _HINT) from None
 
 
 def report_schema() -> dict[str, Any]:
