@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from vramcast.app.predict import predict
 from vramcast.domain.errors import VramcastError
 from vramcast.domain.forecast import Forecast
-from vramcast.domain.run import AttentionKernel, Loss, Method, Recompute, Run, ServeRun, TrainRun
+from vramcast.domain.run import AttentionKernel, Loss, Method, Precision, Recompute, Run, ServeRun, TrainRun
 from vramcast.domain.stack import Stack
 
 SHORTEST = 512
@@ -70,6 +70,8 @@ def _training(run: TrainRun, stack: Stack) -> Iterator[tuple[str, str]]:
         yield "recompute", Recompute.FULL
     if "8bit" not in run.optimizer and run.optimizer.startswith(("adamw", "paged")):
         yield "optimizer", "adamw-8bit"
+    if run.precision in (Precision.AMP_BF16, Precision.FP32):
+        yield "precision", Precision.BF16
     if run.micro_batch > 1:
         yield "micro_batch", str(run.micro_batch // 2)
     match run.method:

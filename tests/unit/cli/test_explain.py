@@ -18,7 +18,7 @@ def out(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 def test_explain_takes_the_run_of_predict(capsys: pytest.CaptureFixture[str]) -> None:
     """The same flags, the same verdict, and the formulas."""
-    words = ("llama-3.1-8b", "--method", "lora", "--gpu", "rtx-4090")
+    words = ("llama-3.1-8b", "--method", "lora", "--precision", "bf16", "--gpu", "rtx-4090")
     verdict = out(capsys, "predict", *words).splitlines()[0]
     text = out(capsys, "explain", *words)
     assert text.splitlines()[0] == verdict

@@ -109,7 +109,8 @@ def test_without_a_device_the_next_command_names_one(capsys: pytest.CaptureFixtu
 
 def test_what_does_not_fit_gets_changes_that_were_tried(capsys: pytest.CaptureFixture[str]) -> None:
     """The command that is proposed gives what it promises."""
-    text = out(capsys, "predict", "llama-3.1-8b", "--method", "lora", "--recompute", "none", "--gpu", "rtx-4090")
+    asked = "predict llama-3.1-8b --method lora --precision bf16 --recompute none --gpu rtx-4090"
+    text = out(capsys, *asked.split())
     lines = text.splitlines()
     promise = next(line for line in lines if line.startswith("  --recompute full: needs "))
     proposed = lines[lines.index(promise) + 1].strip()
