@@ -17,6 +17,7 @@ _STYLE = """<style>
 .vramcast table{border-collapse:collapse;margin:.6em 0;color:inherit;font-size:inherit}
 .vramcast th,.vramcast td{padding:.15em .8em;text-align:left;border:0;background:none;color:inherit;vertical-align:top}
 .vramcast tr{background:none;border-bottom:1px solid rgba(128,128,128,.3)}
+.vramcast td:first-child{white-space:nowrap}
 .vramcast .n{text-align:right;font-variant-numeric:tabular-nums}
 .vramcast .dim{opacity:.75}
 .vramcast code{background:none;color:inherit}
