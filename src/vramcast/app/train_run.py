@@ -110,7 +110,10 @@ def _precision(chooser: Chooser, model: ModelSpec, device: Device | None) -> Pre
     if given is not None:
         return given
     old = device is not None and device.capability is not None and device.capability < AMPERE
-    if chooser.method is not Method.FULL:
+    framework, says = chooser.framework("precision", "")
+    if framework and not old:
+        value, reason = Precision(framework), says
+    elif chooser.method is not Method.FULL:
         value = Precision.FP16 if old else Precision.BF16
         reason = f"{device.label} has no bf16" if old and device else "frozen weights in half precision"
     elif old and device:

@@ -87,7 +87,7 @@ def test_everything_silent_is_written_down() -> None:
     ("stack", "method", "expected"),
     [
         ("trl-sft", Method.QLORA, (Optimizer.ADAMW_FUSED, Recompute.FULL, Loss.CHUNKED, True, False)),
-        ("trl-sft", Method.LORA, (Optimizer.ADAMW_FUSED, Recompute.FULL, Loss.CHUNKED, True, True)),
+        ("trl-sft", Method.LORA, (Optimizer.ADAMW_FUSED, Recompute.FULL, Loss.CHUNKED, False, True)),
         ("hf-trainer", Method.QLORA, (Optimizer.ADAMW_FUSED, Recompute.FULL, Loss.STOCK, True, True)),
         ("hf-trainer", Method.LORA, (Optimizer.ADAMW_FUSED, Recompute.NONE, Loss.STOCK, True, True)),
         ("torch", Method.QLORA, (Optimizer.ADAMW_FOREACH, Recompute.NONE, Loss.STOCK, False, True)),
@@ -100,7 +100,7 @@ def test_frameworks_have_defaults(stack: str, method: Method, expected: tuple[ob
     assert (run.optimizer, run.recompute, run.loss, run.autocast, run.adapter.fp32) == expected
 
 
-@pytest.mark.parametrize(("stack", "upcast"), [("hf-trainer", True), ("trl-sft", False), ("torch", False)])
+@pytest.mark.parametrize(("stack", "upcast"), [("hf-trainer", True), ("trl-sft", True), ("torch", False)])
 def test_the_k_bit_upcast_is_the_stacks(stack: str, *, upcast: bool) -> None:
     """PEFT's preparation turns what is not quantised to FP32."""
     run, assumed = chosen(stack=stack)
@@ -127,11 +127,25 @@ def test_precision_by_method_checkpoint_and_device(
     method: Method, spec: ModelSpec, device: str | None, precision: Precision
 ) -> None:
     """Half precision as the checkpoint has it; FP16 where the device has no BF16; FP32 weights where gradients need them."""
-    run, assumed = chosen(method, spec=spec, device=device)
+    run, assumed = chosen(method, "hf-trainer", spec=spec, device=device)
     assert run.precision is precision
     assert assumed["precision"].value == precision
     if device == "t4":
         assert "T4 has no bf16" in assumed["precision"].reason
+
+
+@pytest.mark.parametrize(
+    ("method", "device", "precision"),
+    [
+        (Method.FULL, "a100-80gb", Precision.AMP_BF16),
+        (Method.LORA, None, Precision.AMP_BF16),
+        (Method.QLORA, None, Precision.BF16),
+        (Method.FULL, "t4", Precision.AMP_FP16),
+    ],
+)
+def test_trl_loads_a_name_in_fp32(method: Method, device: str | None, precision: Precision) -> None:
+    """TRL loads a model given by name in FP32, whatever the checkpoint's format, and trains under autocast."""
+    assert chosen(method, "trl-sft", device=device)[0].precision is precision
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from vramcast.catalog.stacks import all_stacks, find_stack
 from vramcast.domain.errors import InputError
-from vramcast.domain.run import AttentionKernel, Kernels, Loss, Optimizer, Recompute
+from vramcast.domain.run import AttentionKernel, Kernels, Loss, Optimizer, Precision, Recompute
 from vramcast.domain.stack import Stack
 
 WORDS = {
@@ -20,6 +20,7 @@ WORDS = {
     "kbit_upcast": {"yes", "no"},
     "holds_logits": {"yes", "no"},
     "embedding_states": {"fp32"},
+    "precision": set(Precision),
 }
 TRAINING = [stack for stack in all_stacks() if stack.default("optimizer")]
 
@@ -48,7 +49,7 @@ def test_defaults_are_words_of_a_run(stack: Stack) -> None:
 @pytest.mark.parametrize("stack", TRAINING, ids=lambda stack: f"{stack.name}@{stack.version}")
 def test_a_training_stack_leaves_nothing_open(stack: Stack) -> None:
     """All choices that only a framework makes are made."""
-    assert all(stack.default(option) for option in WORDS if option != "embedding_states")
+    assert all(stack.default(option) for option in WORDS if option not in ("embedding_states", "precision"))
 
 
 def test_a_stack_without_an_opinion() -> None:
