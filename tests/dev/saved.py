@@ -15,6 +15,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from tests.dev.as_on_cuda import AsOnCuda
 from vramcast.domain.run import AttentionKernel, Recompute, TrainRun
 
+torch.set_num_threads(1)  # tensors of a few thousand elements: more threads only wait for each other
+
 
 class Kept(NamedTuple):
     """One storage: the module that ran when autograd took it, shape and number format of the tensor, bytes of the storage."""
@@ -46,7 +48,7 @@ def build(config: dict[str, Any], run: TrainRun) -> nn.Module:
     if run.quantization is not None:
         _quantize(model, run.quantization.upcast)
     if run.adapter is not None:
-        (targets,) = run.adapter.targets
+        targets = "all-linear" if "all-linear" in run.adapter.targets else list(run.adapter.targets)
         lora = LoraConfig(
             r=run.adapter.rank, target_modules=targets, lora_dropout=run.adapter.dropout, task_type="CAUSAL_LM"
         )

@@ -75,7 +75,37 @@ EAGER_ONLY: dict[str, dict[str, Any]] = {
     "mpt": {"d_model": 64, "n_layers": 2, "n_heads": 4, "vocab_size": 160},
 }
 EAGER_ONLY["gpt_neo"] |= {"bos_token_id": 1, "eos_token_id": 2}
+EXPERTS = LLAMA | {"num_local_experts": 4, "num_experts_per_tok": 2}
+SMALL = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "norm_topk_prob": True}
+LATENT = LLAMA | {
+    "num_key_value_heads": 4,
+    "q_lora_rank": 24,
+    "kv_lora_rank": 16,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 16,
+    "v_head_dim": 16,
+    "moe_intermediate_size": 32,
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "n_shared_experts": 1,
+    "first_k_dense_replace": 1,
+    "n_group": 1,
+    "topk_group": 1,
+}
+MIXTURES: dict[str, dict[str, Any]] = {
+    "mixtral": EXPERTS,
+    "qwen2_moe": LLAMA | SMALL | {"shared_expert_intermediate_size": 48, "norm_topk_prob": False},
+    "qwen3_moe": HEADED | SMALL,
+    "olmoe": LLAMA | {"num_experts": 4, "num_experts_per_tok": 2},
+    "gpt_oss": EXPERTS | {"head_dim": 16},
+    "deepseek_v2": LATENT,
+    "deepseek_v3": LATENT,
+    "glm4_moe": HEADED | LATENT,
+    "dots1": LATENT | {"norm_topk_prob": False},
+}
+ON_ATTENTION = Adapter(rank=8, targets=("q_proj", "o_proj"))
 FLASH = {"attention": AttentionKernel.FLASH, "seq_len": T, "micro_batch": B}
+EFFICIENT = FLASH | {"attention": AttentionKernel.EFFICIENT}
 EAGER = FLASH | {"attention": AttentionKernel.EAGER}
 FULL: dict[str, dict[str, Any]] = {
     "bf16": {},
@@ -83,6 +113,7 @@ FULL: dict[str, dict[str, Any]] = {
     "amp": {"precision": Precision.AMP_BF16},
     "recomputed": {"recompute": Recompute.FULL},
 }
+UNCAST = {name: change for name, change in FULL.items() if name != "amp"}
 LORA: dict[str, dict[str, Any]] = {
     "fp32-adapters": {"adapter": Adapter(rank=8)},
     "fp32-adapters-autocast": {"adapter": Adapter(rank=8), "autocast": True},
@@ -168,7 +199,7 @@ def test_adapters_beside_eager_attention_keep_what_the_rules_say(model_type: str
     assert measured(model_type, config, run) == forecast(model_type, config, run)
 
 
-@pytest.mark.parametrize("run", runs(FULL, FLASH | {"attention": AttentionKernel.EFFICIENT}))
+@pytest.mark.parametrize("run", runs(FULL, EFFICIENT))
 @pytest.mark.parametrize("model_type", ["mistral", "gemma3_text", "starcoder2", "olmo3"])
 def test_masked_attention_keeps_what_the_rules_say(model_type: str, run: TrainRun) -> None:
     """A window shorter than the sequence keeps repeated keys and values and a mask in every layer that slides."""
@@ -181,4 +212,29 @@ def test_masked_attention_keeps_what_the_rules_say(model_type: str, run: TrainRu
 def test_adapters_on_four_bits_keep_what_the_rules_say(model_type: str, run: TrainRun) -> None:
     """Adapters beside bitsandbytes' 4-bit layers keep exactly the forecast bytes, with an FP32 upcast or without."""
     config = BOTH_KERNELS[model_type]
+    assert measured(model_type, config, run) == forecast(model_type, config, run)
+
+
+@pytest.mark.parametrize("run", runs(UNCAST, EAGER))
+@pytest.mark.parametrize("model_type", MIXTURES)
+def test_mixtures_keep_what_the_rules_say(model_type: str, run: TrainRun) -> None:
+    """Routers, experts and latent attention keep exactly the forecast bytes."""
+    config = MIXTURES[model_type]
+    assert measured(model_type, config, run) == forecast(model_type, config, run)
+
+
+@pytest.mark.parametrize("run", runs(UNCAST, EFFICIENT))
+@pytest.mark.parametrize("model_type", ["deepseek_v2", "deepseek_v3"])
+def test_latent_attention_keeps_what_the_rules_say(model_type: str, run: TrainRun) -> None:
+    """Latent attention, whose keys are wider than its values, keeps exactly the forecast bytes without eager attention too."""
+    config = MIXTURES[model_type]
+    assert measured(model_type, config, run) == forecast(model_type, config, run)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("model_type", ["mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "gpt_oss", "glm4_moe"])
+def test_frozen_mixtures_keep_what_the_rules_say(model_type: str, autocast: bool) -> None:
+    """Below adapters on attention, frozen routers and experts keep exactly the forecast bytes."""
+    config = MIXTURES[model_type]
+    run = TrainRun(method=Method.LORA, adapter=ON_ATTENTION, autocast=autocast, **EAGER)
     assert measured(model_type, config, run) == forecast(model_type, config, run)

@@ -11,6 +11,8 @@ from vramcast.domain.compressed import CompressedAttention
 from vramcast.domain.recurrent import LinearAttention, StateSpace
 from vramcast.domain.weights import Weight, WeightKind, linear
 
+CLAMPED_SWIGLU = "swiglu-clamped"  # gpt-oss: gate and up clamped, the gate through its own scaled sigmoid, up plus one
+
 
 class NormKind(StrEnum):
     """RMS norm (scale only) or layer norm (scale, and a bias where the model has one)."""
@@ -251,6 +253,22 @@ class Dense:
         return (*first, *linear("down_proj", hidden, self.width, bias=self.bias), *self.extra)
 
 
+class Routing(StrEnum):
+    """
+    How a family's router weighs the experts it chooses, which decides what its backward keeps.
+
+    `softmax`: over all experts in FP32 (Mixtral); `softmax-cast`: the same, cast to the run's format afterwards (Qwen);
+    `softmax-fp32`, `sigmoid-fp32`: of scores that are computed in FP32 (DeepSeek V2, V3), the latter in groups;
+    `chosen`: softmax over the chosen ones alone (gpt-oss).
+    """
+
+    SOFTMAX = "softmax"
+    SOFTMAX_CAST = "softmax-cast"
+    SOFTMAX_FP32 = "softmax-fp32"
+    SIGMOID_FP32 = "sigmoid-fp32"
+    CHOSEN = "chosen"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MixtureOfExperts:
     """
@@ -261,6 +279,7 @@ class MixtureOfExperts:
     `shared_gate` is the sigmoid gate on the shared expert (Qwen2-MoE). `latent` is what the experts read and write where
     projections lead there and back (Nemotron 3); the projections are in `extra`. `zero_experts` hand their input through
     (LongCat-Flash): the router scores them, and transformers builds gate and up rows for them that nothing reads.
+    `routing` is how the router weighs experts; `weights_divided` says that it divides the chosen weights by their sum.
     """
 
     experts: int
@@ -275,6 +294,8 @@ class MixtureOfExperts:
     router_linear: bool = False
     latent: int | None = None
     zero_experts: int = 0
+    routing: Routing = Routing.SOFTMAX
+    weights_divided: bool = True
     activation: str = "silu"
     extra: tuple[Weight, ...] = ()
 

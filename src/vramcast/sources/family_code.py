@@ -6,8 +6,19 @@ Source: transformers 5.23, modeling_*.py of each model type; checked 2026-11-24.
 
 from dataclasses import replace
 
-from vramcast.domain.layer import Attention, Layer, LayerRun, Norm, NormCode, Scores
+from vramcast.domain.layer import (
+    CLAMPED_SWIGLU,
+    Attention,
+    Layer,
+    LayerRun,
+    MixtureOfExperts,
+    Norm,
+    NormCode,
+    Routing,
+    Scores,
+)
 from vramcast.domain.model import ModelSpec
+from vramcast.sources.config import Config
 
 FP32_NORMS = {
     "afmoe", "cohere", "cohere2", "flex_olmo", "gpt_oss", "helium", "nemotron_h", "olmo", "olmo2", "olmo3",
@@ -31,15 +42,36 @@ SCORES = {
     Scores.FP32: {"codegen", "gpt_neo", "gptj"},
 }
 
+ROUTINGS = {
+    Routing.SOFTMAX_CAST: {
+        "flex_olmo", "mellum", "olmoe", "qwen2_moe", "qwen3_5_moe", "qwen3_5_moe_text", "qwen3_moe", "qwen3_next",
+        "qwen3_vl_moe_text",
+    },
+    Routing.SOFTMAX_FP32: {"deepseek_v2"},
+    Routing.SIGMOID_FP32: {
+        "axk1", "bailing_hybrid", "deepseek_v3", "deepseek_v32", "dots1", "dots3_note", "exaone_moe", "glm4_moe",
+        "glm4_moe_lite", "glm4v_moe_text", "glm_moe_dsa", "hy_v4", "kimi_linear", "mimo_v2_flash", "nemotron_h",
+        "solar_open",
+    },
+    Routing.CHOSEN: {"gpt_oss", "granitemoe", "granitemoeshared", "granitemoehybrid", "granitemoe_swa"},
+}  # fmt: skip
+UNDIVIDED = {"deepseek_v2", "dots1", "flex_olmo", "olmoe", "qwen2_moe", "qwen3_moe"}  # unless the config says otherwise
+CLAMPED = {"gpt_oss"}
 
-def as_coded(model: ModelSpec) -> ModelSpec:
+
+def as_coded(model: ModelSpec, config: Config) -> ModelSpec:
     """
-    `model` with its norms and rotation as the code of its family runs them.
+    `model` with its norms, rotation and routers as the code of its family runs them.
 
     Four norms of a block stand before and after each part; two stand after in the families that say so.
     """
     code = _norm_code(model.model_type)
-    runs = tuple(LayerRun(_layer(run.layer, code, model.model_type), run.count) for run in model.layers)
+    divided = config.raw("norm_topk_prob")
+    divided = divided if isinstance(divided, bool) else model.model_type not in UNDIVIDED
+    runs = tuple(
+        LayerRun(_routed(_layer(run.layer, code, model.model_type), model.model_type, divided=divided), run.count)
+        for run in model.layers
+    )
     final = _coded(model.final_norm, code) if model.final_norm else None
     return replace(model, layers=runs, final_norm=final)
 
@@ -70,6 +102,16 @@ def _layer(layer: Layer, code: NormCode, model_type: str) -> Layer:
             scores=next((scores for scores, types in SCORES.items() if model_type in types), Scores.SOFTMAX_FP32),
         )
     return replace(layer, norms=norms, mixer=mixer)
+
+
+def _routed(layer: Layer, model_type: str, *, divided: bool) -> Layer:
+    if not isinstance(layer.ffn, MixtureOfExperts):
+        return layer
+    routing = next((routing for routing, types in ROUTINGS.items() if model_type in types), Routing.SOFTMAX)
+    activation = CLAMPED_SWIGLU if model_type in CLAMPED else layer.ffn.activation
+    divided = divided and routing not in (Routing.CHOSEN, Routing.SOFTMAX_FP32)
+    ffn = replace(layer.ffn, routing=routing, weights_divided=divided, activation=activation)
+    return replace(layer, ffn=ffn)
 
 
 def _coded(norm: Norm, code: NormCode) -> Norm:

@@ -38,7 +38,7 @@ def _read(config: Config, deepest: int) -> ModelSpec:
         reader = reader_of(config.model_type)
         if reader is None:
             raise unsupported(config)
-        return as_coded(reader(config))
+        return as_coded(reader(config), config)
     defaults = NESTED_DEFAULTS.get(text.model_type, {})
     text = text.within(config, *_INHERITED).within(Config(defaults, config.name), *defaults)
     model = _read(text, deepest - 1)

@@ -52,6 +52,7 @@ def heads_of(mixer: Attention | LatentAttention, *, masked: bool) -> Heads:
         softcap=isinstance(mixer, Attention) and mixer.softcap,
         packed=latent or (isinstance(mixer, Attention) and mixer.packed_rotary),
         scores=mixer.scores if isinstance(mixer, Attention) else Scores.SOFTMAX_FP32,
+        sinks=isinstance(mixer, Attention) and mixer.sinks,
     )
 
 

@@ -12,6 +12,8 @@ from vramcast.rules.saved.ops import FULL, Saved
 from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import Sizes
 
+INT64 = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Heads:
@@ -25,6 +27,7 @@ class Heads:
     softcap: bool
     packed: bool
     scores: Scores = Scores.SOFTMAX_FP32
+    sinks: bool = False
 
     @property
     def query(self) -> int:
@@ -111,8 +114,30 @@ def _output(tape: Tape, heads: Heads, out: Value) -> None:
     tape.keep(Value(heads.heads, FULL, "N"), "log-sum-exp", core=True)
 
 
+def _scores_with_sinks(tape: Tape, heads: Heads) -> None:
+    """
+    A softmax over T + 1 columns, which runs in the run's format, less its largest; autocast joins scores and sinks in FP32.
+
+    Formula:  8·N (where the largest is) + s·N·(T + 1) (+ 2·N·T, a copy for the matrix product under autocast over FP32
+              weights)
+    Source:   transformers 5.23 modeling_gpt_oss.py (eager_attention_forward).
+    """
+    sizes, n = tape.sizes, heads.heads
+    tape.note(Saved("index of the largest score", f"{INT64}·N", INT64 * n, core=True))
+    softmax = Value(n, max(sizes.core, sizes.stream), "N", pairs=n)
+    tape.keep(softmax, "softmax with sinks", core=True)
+    weights = softmax if softmax.size == sizes.core else Value(0, sizes.core, "N", pairs=n)
+    if sizes.dropout.attention > 0:
+        tape.note(Saved("attention dropout mask", "N·T", 0, n, core=True))
+        weights = Value(0, sizes.core, "N", pairs=n)
+    tape.keep(weights, "attention weights", core=True)
+
+
 def _scores(tape: Tape, heads: Heads) -> None:
     s, n, dropout = tape.sizes.core, heads.heads, tape.sizes.dropout.attention > 0
+    if heads.sinks:
+        _scores_with_sinks(tape, heads)
+        return
     half = heads.scores is Scores.AS_RUN and not tape.sizes.autocast
     softmax = Value(0, s if half else FULL, "N", pairs=n)
     if heads.softcap:

@@ -4,7 +4,7 @@ Dense feed-forward parts.
 Letters: D hidden, F ffn width.
 """
 
-from vramcast.domain.layer import Dense
+from vramcast.domain.layer import CLAMPED_SWIGLU, Dense
 from vramcast.rules.saved.linears import linear, linears
 from vramcast.rules.saved.ops import FULL, Saved, Segment, projecting
 from vramcast.rules.saved.tape import Tape, Value
@@ -49,7 +49,13 @@ def dense(tape: Tape, ffn: Dense, x: Value) -> Value:
 
 
 def gated_product(tape: Tape, activation: str, gate: Value, up: Value) -> Value:
-    """act(gate) · up: the product keeps both factors, a fused kernel gate and up alone."""
+    """act(gate) · up: the product keeps both factors, a fused kernel gate and up alone; gpt-oss's keeps four more of F."""
+    if activation == CLAMPED_SWIGLU:
+        tape.keep(gate, "gate, to be clamped")
+        tape.keep(up, "up, to be clamped")
+        for op in ("clamped gate", "sigmoid", "activated gate", "up plus one"):
+            tape.keep(up.like(), op)
+        return up.like()
     if tape.sizes.fused_mlp:
         tape.keep(gate, "gate")
     else:

@@ -58,7 +58,7 @@ class Tape:
             return
         self._alive.add(root)
         per_token, per_pair = root.size * root.width, root.size * root.pairs
-        letters = f"{root.letter}·T" if per_pair else root.letter
+        letters = root.letter if not per_pair else f"{root.letter}·(T + 1)" if per_token else f"{root.letter}·T"
         self._saved.append(Saved(op, f"{root.size}·{letters}", per_token, per_pair, core))
 
     def note(self, saved: Saved) -> None:
