@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from vramcast.domain.compressed import CompressedAttention
+from vramcast.domain.family_code import NormCode, Routing, Scores
 from vramcast.domain.recurrent import LinearAttention, StateSpace
 from vramcast.domain.weights import Weight, WeightKind, linear
-
-CLAMPED_SWIGLU = "swiglu-clamped"  # gpt-oss: gate and up clamped, the gate through its own scaled sigmoid, up plus one
 
 
 class NormKind(StrEnum):
@@ -19,21 +18,6 @@ class NormKind(StrEnum):
 
     RMS = "rms"
     LAYER = "layer"
-
-
-class NormCode(StrEnum):
-    """
-    How a family's eager code runs a norm, which decides what its backward keeps.
-
-    `plain`: an RMS norm that is cast before it is scaled (Llama), torch's own layer norm. `fp32`: scaled in FP32, cast
-    afterwards (OLMo 2), a layer norm written out so (Cohere) or run on an FP32 copy (OLMo 1). `one-plus`: scaled by
-    1 + weight (Gemma, Nemotron). `power`: (mean + ε)^-½ in place of its 1/√ (Gemma 3n).
-    """
-
-    PLAIN = "plain"
-    FP32 = "fp32"
-    ONE_PLUS = "one-plus"
-    POWER = "power"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +42,6 @@ class Norm:
             return ()
         scale = Weight("norm", (self.width,), WeightKind.NORM)
         return (scale, Weight("norm.bias", (self.width,), WeightKind.NORM)) if self.bias else (scale,)
-
-
-class Scores(StrEnum):
-    """
-    Number formats inside a family's eager attention.
-
-    `softmax-fp32`: its softmax runs in FP32 (most). `as-run`: all of it in the run's format (GPT-2). `fp32`: query and key
-    too are cast to FP32 (GPT-J).
-    """
-
-    SOFTMAX_FP32 = "softmax-fp32"
-    AS_RUN = "as-run"
-    FP32 = "fp32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,22 +222,6 @@ class Dense:
         else:
             first = linear("up_proj", self.width, hidden, bias=self.bias)
         return (*first, *linear("down_proj", hidden, self.width, bias=self.bias), *self.extra)
-
-
-class Routing(StrEnum):
-    """
-    How a family's router weighs the experts it chooses, which decides what its backward keeps.
-
-    `softmax`: over all experts in FP32 (Mixtral); `softmax-cast`: the same, cast to the run's format afterwards (Qwen);
-    `softmax-fp32`, `sigmoid-fp32`: of scores that are computed in FP32 (DeepSeek V2, V3), the latter in groups;
-    `chosen`: softmax over the chosen ones alone (gpt-oss).
-    """
-
-    SOFTMAX = "softmax"
-    SOFTMAX_CAST = "softmax-cast"
-    SOFTMAX_FP32 = "softmax-fp32"
-    SIGMOID_FP32 = "sigmoid-fp32"
-    CHOSEN = "chosen"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

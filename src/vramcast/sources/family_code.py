@@ -6,17 +6,8 @@ Source: transformers 5.23, modeling_*.py of each model type; checked 2026-11-24.
 
 from dataclasses import replace
 
-from vramcast.domain.layer import (
-    CLAMPED_SWIGLU,
-    Attention,
-    Layer,
-    LayerRun,
-    MixtureOfExperts,
-    Norm,
-    NormCode,
-    Routing,
-    Scores,
-)
+from vramcast.domain.family_code import CLAMPED_SWIGLU, NormCode, Routing, Scores
+from vramcast.domain.layer import Attention, Layer, LayerRun, MixtureOfExperts, Norm
 from vramcast.domain.model import ModelSpec
 from vramcast.sources.config import Config
 

@@ -4,7 +4,8 @@ An attention layer: projections, norms on query and key, rotation, the kernel, t
 Letters: D hidden, N heads, K KV heads, H head dim.
 """
 
-from vramcast.domain.layer import Attention, LatentAttention, Norm, NormKind, Scores
+from vramcast.domain.family_code import Scores
+from vramcast.domain.layer import Attention, LatentAttention, Norm, NormKind
 from vramcast.domain.run import AttentionKernel
 from vramcast.rules.attention_kernel import head_dims
 from vramcast.rules.saved.attention_core import Heads, attended, core_backward

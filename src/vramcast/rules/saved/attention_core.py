@@ -6,7 +6,7 @@ Letters: B micro-batch, T tokens per sequence, N heads, K KV heads, H head dim.
 
 from dataclasses import dataclass
 
-from vramcast.domain.layer import Scores
+from vramcast.domain.family_code import Scores
 from vramcast.domain.run import AttentionKernel
 from vramcast.rules.saved.ops import FULL, Saved
 from vramcast.rules.saved.tape import Tape, Value

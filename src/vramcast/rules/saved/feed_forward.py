@@ -4,7 +4,8 @@ Dense feed-forward parts.
 Letters: D hidden, F ffn width.
 """
 
-from vramcast.domain.layer import CLAMPED_SWIGLU, Dense
+from vramcast.domain.family_code import CLAMPED_SWIGLU
+from vramcast.domain.layer import Dense
 from vramcast.rules.saved.linears import linear, linears
 from vramcast.rules.saved.ops import FULL, Saved, Segment, projecting
 from vramcast.rules.saved.tape import Tape, Value
@@ -12,7 +13,6 @@ from vramcast.rules.sizes import Sizes
 
 # Tensors of the activation's width that it keeps: 1, its input, where torch runs it as one operator. `gelu_new` is
 # written out in Python (x, x/2, tanh, 1 + tanh), `quick_gelu` keeps x and the sigmoid, a squared ReLU keeps the ReLU.
-# A ReLU keeps its output.
 ACTIVATION_TENSORS = {
     "gelu_new": 4,
     "gelu_accurate": 4,
@@ -23,6 +23,7 @@ ACTIVATION_TENSORS = {
     "xielu": 4,
 }
 
+KEEP_THEIR_OUTPUT = ("relu", "tanh", "sigmoid")
 PYTHON_GELU = ("gelu_new", "gelu_accurate", "gelu_python_tanh")
 
 
@@ -68,7 +69,7 @@ def gated_product(tape: Tape, activation: str, gate: Value, up: Value) -> Value:
 def activated(tape: Tape, activation: str, x: Value) -> Value:
     """What an activation makes of `x`."""
     out = x.like()
-    if activation == "relu":
+    if activation in KEEP_THEIR_OUTPUT:
         tape.keep(out, "output of the activation")
         return out
     if activation in PYTHON_GELU and tape.sizes.autocast and x.size != FULL:
@@ -77,6 +78,8 @@ def activated(tape: Tape, activation: str, x: Value) -> Value:
     tape.keep(first, "input of the activation")
     for _ in range(ACTIVATION_TENSORS.get(activation, 1) - 1):
         tape.keep(x.like(), "inside the activation")
+    if activation == "xielu":
+        tape.note(Saved("where the activation's input is above zero", x.letter, x.width))
     return out
 
 
