@@ -113,7 +113,6 @@ FULL: dict[str, dict[str, Any]] = {
     "amp": {"precision": Precision.AMP_BF16},
     "recomputed": {"recompute": Recompute.FULL},
 }
-UNCAST = {name: change for name, change in FULL.items() if name != "amp"}
 LORA: dict[str, dict[str, Any]] = {
     "fp32-adapters": {"adapter": Adapter(rank=8)},
     "fp32-adapters-autocast": {"adapter": Adapter(rank=8), "autocast": True},
@@ -215,7 +214,7 @@ def test_adapters_on_four_bits_keep_what_the_rules_say(model_type: str, run: Tra
     assert measured(model_type, config, run) == forecast(model_type, config, run)
 
 
-@pytest.mark.parametrize("run", runs(UNCAST, EAGER))
+@pytest.mark.parametrize("run", runs(FULL, EAGER))
 @pytest.mark.parametrize("model_type", MIXTURES)
 def test_mixtures_keep_what_the_rules_say(model_type: str, run: TrainRun) -> None:
     """Routers, experts and latent attention keep exactly the forecast bytes."""
@@ -223,7 +222,7 @@ def test_mixtures_keep_what_the_rules_say(model_type: str, run: TrainRun) -> Non
     assert measured(model_type, config, run) == forecast(model_type, config, run)
 
 
-@pytest.mark.parametrize("run", runs(UNCAST, EFFICIENT))
+@pytest.mark.parametrize("run", runs(FULL, EFFICIENT))
 @pytest.mark.parametrize("model_type", ["deepseek_v2", "deepseek_v3"])
 def test_latent_attention_keeps_what_the_rules_say(model_type: str, run: TrainRun) -> None:
     """Latent attention, whose keys are wider than its values, keeps exactly the forecast bytes without eager attention too."""

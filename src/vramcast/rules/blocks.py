@@ -16,7 +16,8 @@ from vramcast.rules.saved.block import block_segments
 from vramcast.rules.saved.ops import Segment, total
 from vramcast.rules.sizes import Sizes, sizes_of
 
-MULTIPLIED = (WeightKind.LINEAR, WeightKind.ROUTER, WeightKind.EXPERTS, WeightKind.HEAD, WeightKind.SHARED)
+# what autocast copies: it leaves the grouped products of fused experts alone
+MULTIPLIED = (WeightKind.LINEAR, WeightKind.ROUTER, WeightKind.HEAD, WeightKind.SHARED)
 
 
 class Block(NamedTuple):
