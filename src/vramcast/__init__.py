@@ -9,8 +9,9 @@ True
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-__all__ = ["Forecast", "ServeRun", "TrainRun", "load_model", "predict"]
+from vramcast.version import __version__
+
+__all__ = ["Forecast", "ServeRun", "TrainRun", "__version__", "load_model", "predict"]
 
 if TYPE_CHECKING:
     from vramcast.app.predict import predict

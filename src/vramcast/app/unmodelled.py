@@ -2,9 +2,10 @@
 
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.number_format import FormatKind
-from vramcast.domain.run import Adapter, Run, ServeRun, TrainRun
+from vramcast.domain.run import Adapter, AttentionKernel, Run, ServeRun, TrainRun
 from vramcast.domain.weights import WeightKind
 from vramcast.rules.adapters import adapted
+from vramcast.rules.attention_kernel import asked_attention
 from vramcast.rules.parameters import OWN_LINEARS
 
 
@@ -31,6 +32,8 @@ def _four_bit(run: Run) -> bool:
 
 def _training(model: ModelSpec, run: TrainRun) -> list[str]:
     notes = ["padded batches (their attention mask), evaluation, saving, and the spike while loading", "torch.compile"]
+    if model.layers and asked_attention(run.attention, model) is AttentionKernel.EAGER:
+        notes.append("the mask that eager attention adds to its scores")
     if run.adapter is not None:
         notes.extend(_adapters(model, run.adapter))
     if run.optimizer.startswith("paged"):

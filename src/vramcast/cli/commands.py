@@ -4,7 +4,7 @@ from importlib import import_module
 
 import click
 
-from vramcast import __version__
+from vramcast.version import __version__
 
 PROGRAM = "vramcast"
 COMPLETION = "_VRAMCAST_COMPLETE"

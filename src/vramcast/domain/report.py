@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from vramcast import __version__
 from vramcast.domain.device import Device
 from vramcast.domain.exactness import Exactness
 from vramcast.domain.forecast import Assumption, Category, Forecast, Part, Phase, Term, Tiers
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.run_words import Plain, run_words
 from vramcast.domain.stack import Stack
+from vramcast.version import __version__
 
 SCHEMA_VERSION: Final = 1
 

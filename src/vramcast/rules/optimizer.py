@@ -152,12 +152,12 @@ def _bitsandbytes_states(group: Trainable, optimizer: Optimizer) -> States:
     source = f"arXiv:2302.06675; {BNB}" if count == 1 else BNB
     if optimizer not in EIGHT_BIT:
         held = group.total - paged
-        return States(FP32 * count * held, "n·4·Φ_32bit", (("n", count), ("Φ_32bit", held)), source)
+        return States(FP32 * count * held, f"{count}·4·Φ_32bit", (("Φ_32bit", held),), source)
     eight = group.eight - eight_paged
     rest = group.total - paged - eight
-    values = (("n", count), ("Φ_8bit", eight), ("blocks", group.blocks), ("Φ_32bit", rest))
+    values = (("Φ_8bit", eight), ("blocks", group.blocks), ("Φ_32bit", rest))
     size = count * (eight + FP32 * group.blocks + FP32 * rest)
-    return States(size, "n·(Φ_8bit + 4·blocks + 4·Φ_32bit)", values, source)
+    return States(size, f"{count}·(Φ_8bit + 4·blocks + 4·Φ_32bit)", values, source)
 
 
 def paged_bytes(group: Trainable, optimizer: Optimizer) -> int:

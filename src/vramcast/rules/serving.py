@@ -190,11 +190,11 @@ def _widest(one: _Pass) -> Term:
         category=Category.ACTIVATIONS,
         label=f"widest block of one forward pass ({width.name})",
         phase=one.phase,
-        formula="n·x + m·y + c·m·p" if width.key or width.pair else "n·x",
+        formula="n·x + m·z + c·m·p" if width.key or width.pair else "n·x",
         values=(
             ("n", one.tokens),
             ("x", width.token),
-            *((("m", cached), ("y", width.key), ("c", one.read), ("p", width.pair)) if width.key or width.pair else ()),
+            *((("m", cached), ("z", width.key), ("c", one.read), ("p", width.pair)) if width.key or width.pair else ()),
         ),
         source="transformers 5.23 modelling code without gradients",
         exactness=Exactness.MODELLED,

@@ -10,7 +10,7 @@ from tests.properties.grown_configs import grow
 from vramcast.app.unmodelled import unmodelled
 from vramcast.catalog.number_formats import find_format
 from vramcast.domain.model import ModelSpec, bare_model
-from vramcast.domain.run import Adapter, Method, Offload, Optimizer, Quantization, ServeRun, TrainRun
+from vramcast.domain.run import Adapter, AttentionKernel, Method, Offload, Optimizer, Quantization, ServeRun, TrainRun
 from vramcast.sources.read import read_config
 
 LLAMA = model(LLAMA_8B)
@@ -102,3 +102,10 @@ def test_linears_that_no_quantiser_replaces() -> None:
     assert not says(words, falcon, SERVED)
     assert not says(words, falcon, replace(SERVED, weight_format=find_format("fp8-e4m3")))
     assert not says(words, LLAMA, replace(SERVED, weight_format=nf4))
+
+
+def test_eager_attention_has_a_mask() -> None:
+    """Asked for, or because the family has nothing else; SDPA and flash pass none for a whole batch."""
+    assert says("mask that eager attention adds", LLAMA, replace(FULL, attention=AttentionKernel.EAGER))
+    assert says("mask that eager attention adds", GPT_OSS, FULL)
+    assert not says("mask that eager attention adds", LLAMA, FULL)
