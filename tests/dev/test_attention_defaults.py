@@ -7,7 +7,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.dev.tiny_configs import TINY
-from vramcast.domain.layer import Attention, LatentAttention
+from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.run import AttentionKernel
 from vramcast.rules.attention_kernel import asked_attention, resolve_attention
 from vramcast.sources.read import read_config

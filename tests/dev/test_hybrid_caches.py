@@ -7,7 +7,7 @@ import torch
 
 from tests.dev.caches import Kept, kept_by_transformers
 from tests.hybrid_cases import BASE, CASES
-from vramcast.domain.layer import Attention, LatentAttention
+from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.recurrent import LinearAttention, StateSpace
 from vramcast.sources.read import read_config

@@ -19,7 +19,8 @@ from transformers.cache_utils import DummyLayer
 from transformers.pytorch_utils import Conv1D
 
 from tests.dev.dense_configs import CASES, DEPTHS, TINY
-from vramcast.domain.layer import Attention, Dense
+from vramcast.domain.attention import Attention
+from vramcast.domain.feed_forward import Dense
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.module_names import canonical_names
 from vramcast.domain.weights import WeightKind

@@ -10,8 +10,9 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 
 from tests.dev.moe_configs import BASE, CASES
 from tests.dev.test_meta_parity_moe import BODIES
+from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.compressed import CompressedAttention
-from vramcast.domain.layer import Attention, LatentAttention, Mixer
+from vramcast.domain.layer import Mixer
 from vramcast.sources.read import read_config
 
 TOKENS, WINDOW = 20, 8

@@ -2,9 +2,9 @@
 
 from vramcast.app.options import SERVING, TRAINING, Options, flag
 from vramcast.catalog.number_formats import find_format
+from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.errors import InputError
 from vramcast.domain.forecast import Assumption
-from vramcast.domain.layer import Attention, LatentAttention
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.number_format import NumberFormat
 from vramcast.domain.run import AttentionKernel, ServeRun

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 
-from vramcast.domain.layer import Layer, LayerRun, Norm
+from vramcast.domain.layer import Layer, LayerRun
+from vramcast.domain.norm import Norm
 from vramcast.domain.weights import Weight, WeightKind
 
 MOST_PARAMETERS = 10**15  # a thousand trillion: above it lies nonsense

@@ -2,8 +2,10 @@
 
 from collections import Counter
 
+from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.compressed import CompressedAttention
-from vramcast.domain.layer import Attention, Dense, Ffn, LatentAttention, Layer, Mixer, MixtureOfExperts
+from vramcast.domain.feed_forward import Dense, Ffn, MixtureOfExperts
+from vramcast.domain.layer import Layer, Mixer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.recurrent import LinearAttention, LinearKind, StateSpace, StateSpaceKind
 

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from vramcast.domain.attention import Attention
+from vramcast.domain.feed_forward import Dense, MixtureOfExperts
 from vramcast.domain.forecast import Term
-from vramcast.domain.layer import Attention, Dense, MixtureOfExperts
 from vramcast.domain.model import ModelSpec
 
 _NAME = re.compile(r"[A-Za-zΦΣℓ][^\W²]*")

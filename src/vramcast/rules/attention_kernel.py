@@ -1,6 +1,6 @@
 """Which attention kernel really runs: what was asked for, the model, the layer and the device decide together."""
 
-from vramcast.domain.layer import Attention, LatentAttention
+from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.run import AttentionKernel
 

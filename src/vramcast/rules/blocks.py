@@ -6,7 +6,8 @@ Letters: B micro-batch, T tokens per sequence, L layers, D hidden.
 
 from typing import NamedTuple
 
-from vramcast.domain.layer import Attention, LatentAttention, LayerRun
+from vramcast.domain.attention import Attention, LatentAttention
+from vramcast.domain.layer import LayerRun
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.run import Method, Recompute, TrainRun
 from vramcast.domain.weights import Weight, WeightKind

@@ -7,8 +7,10 @@ Letters: s bytes an element, D hidden, N heads, K KV heads, H head dim, F ffn wi
 from collections.abc import Callable
 from typing import NamedTuple
 
+from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.compressed import CompressedAttention
-from vramcast.domain.layer import Attention, Dense, LatentAttention, Layer, Mixer, MixtureOfExperts
+from vramcast.domain.feed_forward import Dense, MixtureOfExperts
+from vramcast.domain.layer import Layer, Mixer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.recurrent import LinearAttention, LinearKind, StateSpace
 from vramcast.domain.run import AttentionKernel

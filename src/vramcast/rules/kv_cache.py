@@ -6,10 +6,11 @@ Letters: B sequences, T tokens per sequence, K KV heads, H head dim, L layers.
 
 from collections.abc import Iterator
 
+from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.compressed import CompressedAttention
 from vramcast.domain.exactness import Exactness
 from vramcast.domain.forecast import Category, Part, Phase, Term
-from vramcast.domain.layer import Attention, LatentAttention, Mixer
+from vramcast.domain.layer import Mixer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.number_format import NumberFormat
 from vramcast.domain.recurrent import LinearAttention, StateSpace

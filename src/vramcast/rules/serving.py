@@ -8,10 +8,11 @@ Letters: B sequences, T tokens per sequence, c tokens that one forward pass read
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.device import Device
 from vramcast.domain.exactness import Exactness
 from vramcast.domain.forecast import Category, Instant, Part, Phase, Term
-from vramcast.domain.layer import Attention, LatentAttention, Mixer
+from vramcast.domain.layer import Mixer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.number_format import FormatKind, NumberFormat
 from vramcast.domain.run import ServeRun

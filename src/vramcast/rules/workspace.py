@@ -4,10 +4,11 @@ What libraries take from the allocator for themselves, and buffers of a step's o
 Letters: B micro-batch, T tokens per sequence, V vocabulary, D hidden.
 """
 
+from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.device import Device
 from vramcast.domain.exactness import Exactness
 from vramcast.domain.forecast import Category, Part, Phase, Term
-from vramcast.domain.layer import Attention, LatentAttention, Mixer
+from vramcast.domain.layer import Mixer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.run import TrainRun
 from vramcast.domain.stack import Stack

@@ -3,9 +3,12 @@
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, TypeVar
 
+from vramcast.domain.attention import Attention
 from vramcast.domain.errors import InputError
-from vramcast.domain.layer import Attention, Dense, Layer, LayerRun, Norm, NormKind
+from vramcast.domain.feed_forward import Dense
+from vramcast.domain.layer import Layer, LayerRun
 from vramcast.domain.model import Dropout, ModelSpec, run_length
+from vramcast.domain.norm import Norm, NormKind
 from vramcast.sources.config import Config
 
 _DTYPES = {

@@ -6,9 +6,12 @@ Source: transformers 5.23, modeling_*.py of each model type; checked 2026-11-24.
 
 from dataclasses import replace
 
+from vramcast.domain.attention import Attention
 from vramcast.domain.family_code import CLAMPED_SWIGLU, NormCode, Routing, Scores
-from vramcast.domain.layer import Attention, Layer, LayerRun, MixtureOfExperts, Norm
+from vramcast.domain.feed_forward import MixtureOfExperts
+from vramcast.domain.layer import Layer, LayerRun
 from vramcast.domain.model import ModelSpec
+from vramcast.domain.norm import Norm
 from vramcast.sources.config import Config
 
 FP32_NORMS = {

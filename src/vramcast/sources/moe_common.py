@@ -4,8 +4,10 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.errors import InputError
-from vramcast.domain.layer import Attention, Dense, LatentAttention, Layer, Mixer, MixtureOfExperts
+from vramcast.domain.feed_forward import Dense, MixtureOfExperts
+from vramcast.domain.layer import Layer, Mixer
 from vramcast.domain.model import ModelSpec
 from vramcast.sources.common import decoder, dense, rms, runs_of
 from vramcast.sources.config import Config

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable
 
 from vramcast.domain.errors import InputError
-from vramcast.domain.layer import Layer, Mixer, Norm, NormKind
+from vramcast.domain.layer import Layer, Mixer
+from vramcast.domain.norm import Norm, NormKind
 from vramcast.domain.recurrent import StateSpace, StateSpaceKind
 from vramcast.domain.weights import Weight, WeightKind, linear
 from vramcast.sources.config import LARGEST, Config

@@ -6,7 +6,7 @@ import pytest
 
 from tests.models import LLAMA_8B, model
 from tests.properties.grown_configs import grow
-from vramcast.domain.layer import Attention, LatentAttention
+from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.run import AttentionKernel
 from vramcast.rules.attention_kernel import asked_attention, head_dims, is_masked, resolve_attention
 from vramcast.sources.read import read_config

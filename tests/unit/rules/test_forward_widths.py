@@ -4,19 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.compressed import CompressedAttention
-from vramcast.domain.layer import (
-    Attention,
-    Dense,
-    LatentAttention,
-    Layer,
-    LayerRun,
-    Mixer,
-    MixtureOfExperts,
-    Norm,
-    NormKind,
-)
+from vramcast.domain.feed_forward import Dense, MixtureOfExperts
+from vramcast.domain.layer import Layer, LayerRun, Mixer
 from vramcast.domain.model import ModelSpec
+from vramcast.domain.norm import Norm, NormKind
 from vramcast.domain.recurrent import LinearAttention, LinearKind, StateSpace, StateSpaceKind
 from vramcast.domain.run import AttentionKernel
 from vramcast.domain.weights import linear

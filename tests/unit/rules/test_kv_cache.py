@@ -6,8 +6,9 @@ import pytest
 
 from tests.models import LLAMA_8B, model
 from vramcast.catalog.number_formats import find_format
+from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.forecast import Category, Phase
-from vramcast.domain.layer import Attention, LatentAttention, Layer, LayerRun, Mixer
+from vramcast.domain.layer import Layer, LayerRun, Mixer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.recurrent import LinearAttention, LinearKind, StateSpace, StateSpaceKind
 from vramcast.domain.run import ServeRun

@@ -4,8 +4,9 @@ An attention layer: projections, norms on query and key, rotation, the kernel, t
 Letters: D hidden, N heads, K KV heads, H head dim.
 """
 
+from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.family_code import Scores
-from vramcast.domain.layer import Attention, LatentAttention, Norm, NormKind
+from vramcast.domain.norm import Norm, NormKind
 from vramcast.domain.run import AttentionKernel
 from vramcast.rules.attention_kernel import head_dims
 from vramcast.rules.saved.attention_core import Heads, attended, core_backward

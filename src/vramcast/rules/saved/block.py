@@ -2,9 +2,12 @@
 
 from functools import lru_cache
 
+from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.compressed import CompressedAttention
 from vramcast.domain.errors import UnsupportedError
-from vramcast.domain.layer import Attention, Dense, LatentAttention, Layer, Mixer, MixtureOfExperts, Norm
+from vramcast.domain.feed_forward import Dense, MixtureOfExperts
+from vramcast.domain.layer import Layer, Mixer
+from vramcast.domain.norm import Norm
 from vramcast.domain.recurrent import LinearAttention, StateSpace
 from vramcast.domain.weights import WeightKind
 from vramcast.rules.saved.attention import attention, attention_segment

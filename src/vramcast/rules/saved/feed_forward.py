@@ -5,7 +5,7 @@ Letters: D hidden, F ffn width.
 """
 
 from vramcast.domain.family_code import CLAMPED_SWIGLU
-from vramcast.domain.layer import Dense
+from vramcast.domain.feed_forward import Dense
 from vramcast.rules.saved.linears import linear, linears
 from vramcast.rules.saved.ops import FULL, Saved, Segment, projecting
 from vramcast.rules.saved.tape import Tape, Value

@@ -5,7 +5,7 @@ Letters: D hidden, F expert width, E experts, k experts per token.
 """
 
 from vramcast.domain.family_code import Routing
-from vramcast.domain.layer import MixtureOfExperts
+from vramcast.domain.feed_forward import MixtureOfExperts
 from vramcast.domain.weights import WeightKind
 from vramcast.rules.saved.feed_forward import activated, dense, gated_product
 from vramcast.rules.saved.linears import linear

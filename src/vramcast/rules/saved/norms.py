@@ -1,7 +1,7 @@
 """What normalisations keep, each family's code in its own way."""
 
 from vramcast.domain.family_code import NormCode
-from vramcast.domain.layer import Norm, NormKind
+from vramcast.domain.norm import Norm, NormKind
 from vramcast.rules.saved.ops import FULL, Saved
 from vramcast.rules.saved.tape import Tape, Value
 

@@ -1,7 +1,9 @@
 """BLOOM, MPT and Falcon: one matrix for query, key and value, most with ALiBi. Checked against transformers 5.23."""
 
+from vramcast.domain.attention import Attention
 from vramcast.domain.errors import UnsupportedError
-from vramcast.domain.layer import Attention, Dense, Layer
+from vramcast.domain.feed_forward import Dense
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import Dropout, ModelSpec
 from vramcast.sources.common import decoder, even_groups, hidden_over_heads, layer_norm, multi_head
 from vramcast.sources.config import Config

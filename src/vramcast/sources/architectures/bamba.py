@@ -1,6 +1,8 @@
 """Mamba 2 and attention in turn or side by side: Bamba, Granite 4, Falcon-H1. Checked against transformers 5.23."""
 
-from vramcast.domain.layer import Attention, Dense, Layer, MixtureOfExperts
+from vramcast.domain.attention import Attention
+from vramcast.domain.feed_forward import Dense, MixtureOfExperts
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.recurrent import StateSpace
 from vramcast.sources.common import decoder, dense, grouped_query, rms

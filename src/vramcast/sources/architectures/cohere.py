@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from vramcast.domain.layer import Attention, Layer
+from vramcast.domain.attention import Attention
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
 from vramcast.sources.common import (
     decoder,

@@ -1,6 +1,8 @@
 """Cohere's mixtures. Checked against transformers 5.23."""
 
-from vramcast.domain.layer import Attention, Layer, MixtureOfExperts
+from vramcast.domain.attention import Attention
+from vramcast.domain.feed_forward import MixtureOfExperts
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
 from vramcast.sources.common import dense, grouped_query, layer_norm, rms, sliding_layers, sliding_window
 from vramcast.sources.config import Config

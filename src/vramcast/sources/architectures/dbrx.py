@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+from vramcast.domain.attention import Attention
 from vramcast.domain.errors import InputError
-from vramcast.domain.layer import Attention, Layer, MixtureOfExperts
+from vramcast.domain.feed_forward import MixtureOfExperts
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import Dropout, ModelSpec
 from vramcast.sources.common import decoder, layer_norm, multi_head
 from vramcast.sources.config import Config

@@ -4,7 +4,8 @@ Latent attention as DeepSeek V2 has it, with mixtures or without. Checked agains
 DeepSeek V2 and V3, Kimi K2, Mistral 4, GLM-4.7-Flash, A.X K1; Youtu and MiniCPM3 are dense.
 """
 
-from vramcast.domain.layer import LatentAttention, Layer
+from vramcast.domain.attention import LatentAttention
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
 from vramcast.sources.common import decoder, dense, hidden_over_heads, rms
 from vramcast.sources.config import Config

@@ -6,7 +6,8 @@ DeepSeek V3.2, GLM-5, A.X K2, Hunyuan 4 and the text model of dots.note. The ind
 
 from dataclasses import replace
 
-from vramcast.domain.layer import LatentAttention, Layer
+from vramcast.domain.attention import LatentAttention
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.weights import Weight, WeightKind, linear
 from vramcast.sources.common import dense, rms

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from vramcast.domain.attention import LatentAttention
 from vramcast.domain.errors import UnsupportedError
-from vramcast.domain.layer import LatentAttention
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.weights import Weight, WeightKind, linear
 from vramcast.sources.architectures.deepseek_sparse import with_indexer

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from vramcast.domain.attention import Attention
 from vramcast.domain.errors import InputError
-from vramcast.domain.layer import Attention, Layer
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
 from vramcast.sources.common import capped, decoder, dense, grouped_query, rms, runs_of, sliding_layers, sliding_window
 from vramcast.sources.config import Config

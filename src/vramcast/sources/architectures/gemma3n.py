@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+from vramcast.domain.attention import Attention
 from vramcast.domain.errors import InputError
-from vramcast.domain.layer import Attention, Dense, Layer, Norm, NormKind
+from vramcast.domain.feed_forward import Dense
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
+from vramcast.domain.norm import Norm, NormKind
 from vramcast.domain.weights import Weight, WeightKind, linear
 from vramcast.sources.architectures.gemma import TANH, sharing_layers
 from vramcast.sources.architectures.gemma4 import per_layer_embedding

@@ -2,9 +2,12 @@
 
 from typing import NamedTuple
 
+from vramcast.domain.attention import Attention
 from vramcast.domain.errors import UnsupportedError
-from vramcast.domain.layer import Attention, Dense, Ffn, Layer, MixtureOfExperts, Norm, NormKind
+from vramcast.domain.feed_forward import Dense, Ffn, MixtureOfExperts
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
+from vramcast.domain.norm import Norm, NormKind
 from vramcast.domain.weights import Weight, WeightKind, linear
 from vramcast.sources.architectures.gemma import TANH, kept_window, sharing_layers
 from vramcast.sources.common import capped, decoder, even_groups, grouped_query, rms, runs_of, sliding_layers

@@ -1,8 +1,11 @@
 """GLM-4, and ChatGLM 2–3 / GLM-4 as remote code. Checked against transformers 5.23."""
 
+from vramcast.domain.attention import Attention
 from vramcast.domain.errors import UnsupportedError
-from vramcast.domain.layer import Attention, Dense, Layer, Norm
+from vramcast.domain.feed_forward import Dense
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import Dropout, ModelSpec
+from vramcast.domain.norm import Norm
 from vramcast.sources.common import decoder, dense, even_groups, grouped_query, hidden_over_heads, layer_norm, rms
 from vramcast.sources.config import Config
 from vramcast.sources.registry import reads

@@ -1,7 +1,9 @@
 """GPT-2 and its descendants with learned positions or an early rotary form. Checked against transformers 5.23."""
 
+from vramcast.domain.attention import Attention
 from vramcast.domain.errors import InputError, UnsupportedError
-from vramcast.domain.layer import Attention, Dense, Layer
+from vramcast.domain.feed_forward import Dense
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import Dropout, ModelSpec
 from vramcast.sources.common import decoder, hidden_over_heads, layer_norm, multi_head
 from vramcast.sources.config import Config

@@ -1,6 +1,7 @@
 """GPT-NeoX (Pythia, Dolly, RedPajama) and its Japanese cousin. Checked against transformers 5.23."""
 
-from vramcast.domain.layer import Dense, Layer
+from vramcast.domain.feed_forward import Dense
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import Dropout, ModelSpec
 from vramcast.sources.common import decoder, dense, layer_norm, multi_head, runs_of
 from vramcast.sources.config import Config

@@ -1,6 +1,7 @@
 """Granite's mixtures: plain, with a shared MLP, with sliding windows and sinks. Checked against transformers 5.23."""
 
-from vramcast.domain.layer import Attention, MixtureOfExperts
+from vramcast.domain.attention import Attention
+from vramcast.domain.feed_forward import MixtureOfExperts
 from vramcast.domain.model import ModelSpec
 from vramcast.sources.common import grouped_query, sliding_layers, sliding_window
 from vramcast.sources.config import Config

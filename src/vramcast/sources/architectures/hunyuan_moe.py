@@ -1,7 +1,8 @@
 """Hunyuan-A13B. Checked against transformers 5.23."""
 
+from vramcast.domain.attention import Attention
 from vramcast.domain.errors import InputError
-from vramcast.domain.layer import Attention, Layer
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
 from vramcast.sources.common import grouped_query, rms
 from vramcast.sources.config import Config

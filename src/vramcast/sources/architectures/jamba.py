@@ -1,7 +1,8 @@
 """Jamba: Mamba 1 blocks, every eighth attention, every second with a mixture. Checked against transformers 5.23."""
 
 from vramcast.domain.errors import InputError
-from vramcast.domain.layer import Dense, Layer, MixtureOfExperts
+from vramcast.domain.feed_forward import Dense, MixtureOfExperts
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.recurrent import StateSpace, StateSpaceKind
 from vramcast.sources.common import dense, grouped_query, rms

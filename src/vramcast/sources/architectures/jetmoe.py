@@ -1,6 +1,7 @@
 """JetMoE. Checked against transformers 5.23."""
 
-from vramcast.domain.layer import Attention, Layer
+from vramcast.domain.attention import Attention
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.weights import Weight, WeightKind, linear
 from vramcast.sources.common import decoder, rms

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from vramcast.domain.attention import LatentAttention
 from vramcast.domain.errors import InputError
-from vramcast.domain.layer import LatentAttention
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.recurrent import LinearAttention, LinearKind
 from vramcast.domain.weights import Weight, linear

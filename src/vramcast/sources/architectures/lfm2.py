@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from vramcast.domain.layer import Attention, Dense, Ffn, Layer
+from vramcast.domain.attention import Attention
+from vramcast.domain.feed_forward import Dense, Ffn
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.recurrent import LinearAttention, LinearKind
 from vramcast.domain.weights import linear

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
-from vramcast.domain.layer import Attention, Layer, Norm, NormKind
+from vramcast.domain.attention import Attention
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
+from vramcast.domain.norm import Norm, NormKind
 from vramcast.sources.common import grouped_query, rms
 from vramcast.sources.config import Config
 from vramcast.sources.moe_common import flags_by_layer, gated, local_experts, mixed_decoder, words_by_layer

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+from vramcast.domain.attention import Attention
 from vramcast.domain.errors import InputError
-from vramcast.domain.layer import Attention, Layer, Norm
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import Dropout, ModelSpec
+from vramcast.domain.norm import Norm
 from vramcast.sources.common import decoder, dense, grouped_query, rms, runs_of, sliding_layers, sliding_window
 from vramcast.sources.config import Config
 from vramcast.sources.registry import reads

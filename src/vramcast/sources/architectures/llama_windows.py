@@ -1,8 +1,9 @@
 """Llama with one full layer to three sliding ones. Checked against transformers 5.23."""
 
 from vramcast.domain.errors import InputError
-from vramcast.domain.layer import Layer, Norm
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
+from vramcast.domain.norm import Norm
 from vramcast.sources.common import decoder, dense, grouped_query, rms, runs_of, sliding_layers, sliding_window
 from vramcast.sources.config import Config
 from vramcast.sources.registry import reads

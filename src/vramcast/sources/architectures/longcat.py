@@ -1,6 +1,7 @@
 """LongCat-Flash. Checked against transformers 5.23."""
 
-from vramcast.domain.layer import Layer, LayerRun, MixtureOfExperts
+from vramcast.domain.feed_forward import MixtureOfExperts
+from vramcast.domain.layer import Layer, LayerRun
 from vramcast.domain.model import ModelSpec
 from vramcast.sources.common import decoder, rms
 from vramcast.sources.config import Config

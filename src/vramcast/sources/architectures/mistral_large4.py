@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from vramcast.domain.layer import LatentAttention
+from vramcast.domain.attention import LatentAttention
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.weights import Weight, WeightKind
 from vramcast.sources.architectures.deepseek_sparse import indexer_words, with_indexer

@@ -1,8 +1,11 @@
 """The language part of Llama 3.2 Vision. Checked against transformers 5.23."""
 
+from vramcast.domain.attention import Attention
 from vramcast.domain.errors import InputError
-from vramcast.domain.layer import Attention, Dense, Layer, Norm
+from vramcast.domain.feed_forward import Dense
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import Dropout, ModelSpec
+from vramcast.domain.norm import Norm
 from vramcast.domain.weights import Weight, WeightKind
 from vramcast.sources.common import decoder, dense, grouped_query, rms, runs_of
 from vramcast.sources.config import Config

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from vramcast.domain.errors import InputError
-from vramcast.domain.layer import Dense, Ffn, Layer, Mixer, MixtureOfExperts
+from vramcast.domain.feed_forward import Dense, Ffn, MixtureOfExperts
+from vramcast.domain.layer import Layer, Mixer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.weights import Weight, linear
 from vramcast.sources.common import grouped_query, rms

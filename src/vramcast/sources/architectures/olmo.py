@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
-from vramcast.domain.layer import Attention, Layer, Norm, NormKind
+from vramcast.domain.attention import Attention
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
+from vramcast.domain.norm import Norm, NormKind
 from vramcast.sources.common import decoder, dense, grouped_query, rms, runs_of, sliding_layers, sliding_window
 from vramcast.sources.config import Config
 from vramcast.sources.registry import reads

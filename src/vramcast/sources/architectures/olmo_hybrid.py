@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from vramcast.domain.attention import Attention
 from vramcast.domain.errors import InputError
-from vramcast.domain.layer import Attention, Layer
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.recurrent import LinearAttention
 from vramcast.domain.weights import linear

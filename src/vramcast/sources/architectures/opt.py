@@ -1,8 +1,10 @@
 """OPT, XGLM and BioGPT: decoders from the fairseq line. Checked against transformers 5.23."""
 
 from vramcast.domain.errors import UnsupportedError
-from vramcast.domain.layer import Dense, Layer, Norm, NormKind
+from vramcast.domain.feed_forward import Dense
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import Dropout, ModelSpec
+from vramcast.domain.norm import Norm, NormKind
 from vramcast.domain.weights import Weight, linear
 from vramcast.sources.common import decoder, dense, layer_norm, multi_head
 from vramcast.sources.config import Config

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+from vramcast.domain.attention import Attention
 from vramcast.domain.errors import InputError
-from vramcast.domain.layer import Attention, Dense, Layer
+from vramcast.domain.feed_forward import Dense
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import Dropout, ModelSpec
 from vramcast.sources.common import decoder, dense, grouped_query, rms, runs_of, sliding_layers, sliding_window
 from vramcast.sources.config import Config

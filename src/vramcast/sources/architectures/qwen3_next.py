@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from vramcast.domain.layer import Attention, Dense, Ffn, Layer, MixtureOfExperts
+from vramcast.domain.attention import Attention
+from vramcast.domain.feed_forward import Dense, Ffn, MixtureOfExperts
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.recurrent import LinearAttention
 from vramcast.domain.weights import linear

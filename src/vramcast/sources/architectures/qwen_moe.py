@@ -7,7 +7,9 @@ Qwen2-MoE, Qwen3-MoE and the text model of Qwen3-VL-MoE; Flint, Kolibri and Mell
 from collections.abc import Sequence
 from typing import Any
 
-from vramcast.domain.layer import Attention, Dense, Mixer
+from vramcast.domain.attention import Attention
+from vramcast.domain.feed_forward import Dense
+from vramcast.domain.layer import Mixer
 from vramcast.domain.model import ModelSpec
 from vramcast.sources.common import grouped_query, sliding_layers, sliding_window
 from vramcast.sources.config import Config

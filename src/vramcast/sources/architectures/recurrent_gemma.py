@@ -2,7 +2,9 @@
 
 from itertools import cycle, islice
 
-from vramcast.domain.layer import Attention, Dense, Layer
+from vramcast.domain.attention import Attention
+from vramcast.domain.feed_forward import Dense
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.recurrent import LinearAttention, LinearKind
 from vramcast.domain.weights import linear

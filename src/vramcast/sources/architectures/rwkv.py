@@ -1,6 +1,7 @@
 """RWKV 4. Checked against transformers 5.23."""
 
-from vramcast.domain.layer import Dense, Layer
+from vramcast.domain.feed_forward import Dense
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.recurrent import LinearAttention, LinearKind
 from vramcast.domain.weights import linear

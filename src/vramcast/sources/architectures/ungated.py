@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from vramcast.domain.layer import Layer, Norm, NormKind
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
+from vramcast.domain.norm import Norm, NormKind
 from vramcast.domain.weights import Weight, WeightKind
 from vramcast.sources.common import capped, decoder, dense, grouped_query, layer_norm, rms
 from vramcast.sources.config import Config

@@ -1,7 +1,9 @@
 """xLSTM (large): mLSTM blocks, each with an MLP. Checked against transformers 5.23."""
 
-from vramcast.domain.layer import Dense, Layer, Norm, NormKind
+from vramcast.domain.feed_forward import Dense
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
+from vramcast.domain.norm import Norm, NormKind
 from vramcast.domain.recurrent import LinearAttention, LinearKind
 from vramcast.domain.weights import Weight, WeightKind, linear
 from vramcast.sources.common import decoder, rms

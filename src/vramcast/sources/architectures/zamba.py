@@ -6,8 +6,10 @@ Checked against transformers 5.23.
 
 from dataclasses import replace
 
+from vramcast.domain.attention import Attention
 from vramcast.domain.errors import InputError
-from vramcast.domain.layer import Attention, Dense, Layer
+from vramcast.domain.feed_forward import Dense
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec, run_length
 from vramcast.domain.recurrent import StateSpace, StateSpaceKind
 from vramcast.domain.weights import Weight, WeightKind, linear

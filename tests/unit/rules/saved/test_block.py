@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from tests.models import TINY, model
+from vramcast.domain.attention import Attention
 from vramcast.domain.errors import UnsupportedError
-from vramcast.domain.layer import Attention, Layer, LayerRun, MixtureOfExperts
+from vramcast.domain.feed_forward import MixtureOfExperts
+from vramcast.domain.layer import Layer, LayerRun
 from vramcast.domain.recurrent import StateSpace, StateSpaceKind
 from vramcast.domain.run import AttentionKernel, Method, TrainRun
 from vramcast.domain.weights import Weight, WeightKind, linear

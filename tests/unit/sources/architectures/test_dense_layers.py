@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 
 from tests.dev.dense_configs import CASES, GPT, LLAMA, PLAIN, TINY
-from vramcast.domain.layer import Attention, Dense, Layer, MixtureOfExperts, NormKind
+from vramcast.domain.attention import Attention
+from vramcast.domain.feed_forward import Dense, MixtureOfExperts
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import Dropout, ModelSpec, run_length
+from vramcast.domain.norm import NormKind
 from vramcast.sources.read import read_config
 
 

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from tests.hybrid_cases import BASE, CASES
+from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.errors import InputError
-from vramcast.domain.layer import Attention, Dense, LatentAttention, Layer, MixtureOfExperts
+from vramcast.domain.feed_forward import Dense, MixtureOfExperts
+from vramcast.domain.layer import Layer
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.recurrent import LinearAttention, LinearKind, StateSpace, StateSpaceKind
 from vramcast.domain.weights import WeightKind

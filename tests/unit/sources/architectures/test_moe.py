@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from tests.dev.moe_configs import BASE, CASES
+from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.compressed import CompressedAttention
-from vramcast.domain.layer import Attention, Dense, LatentAttention, MixtureOfExperts
+from vramcast.domain.feed_forward import Dense, MixtureOfExperts
 from vramcast.domain.model import ModelSpec, run_length
 from vramcast.domain.weights import WeightKind
 from vramcast.sources.read import read_config

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from vramcast.domain.attention import Attention
 from vramcast.domain.errors import InputError, UnsupportedError
-from vramcast.domain.layer import Attention
 from vramcast.domain.model import ModelSpec
 from vramcast.sources.read import read_config
 
