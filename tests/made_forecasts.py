@@ -206,8 +206,8 @@ def _forecast(
         category=Category.FRAGMENTATION,
         label="freed blocks too small for what is asked next",
         phase=Phase.RESIDENT,
-        formula="idle + tails",
-        values=(("idle", 32 * MIB), ("tails", 0)),
+        formula="idle",
+        values=(("idle", 32 * MIB),),
         source="torch CUDACachingAllocator.cpp",
         exactness=Exactness.MODELLED,
     )

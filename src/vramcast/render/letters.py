@@ -70,7 +70,6 @@ LETTERS = {
     "threads": "threads that multiply matrices",
     "workspace": "bytes of one workspace",
     "idle": "bytes freed but of no use",
-    "tails": "unused ends of segments",
     "context": "bytes of the driver's context",
     "libraries": "bytes that libraries load",
 }
