@@ -7,7 +7,7 @@ from transformers.activations import ACT2FN
 from tests.models import TINY, model
 from vramcast.domain.run import Kernels, TrainRun
 from vramcast.rules.saved.feed_forward import ACTIVATION_TENSORS, activated
-from vramcast.rules.saved.ops import total
+from vramcast.rules.saved.ops import rate
 from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import sizes_of
 
@@ -19,7 +19,7 @@ def test_activations_keep_what_the_rules_say(name: str) -> None:
     """Every activation of the table, and those that torch runs as one operator, keep as many tensors as the rule says."""
     tape = Tape(sizes_of(model(TINY), TrainRun(kernels=Kernels.EAGER), frozenset()))
     activated(tape, name, Value(WIDTH, 2, "F"))
-    assert total(tape.cut(), 1, 1) == _kept(name)
+    assert rate(tape.cut()).total(1, 1) == _kept(name)
 
 
 def _kept(name: str) -> int:

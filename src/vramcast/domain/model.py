@@ -173,5 +173,6 @@ def _counted(groups: Iterable[tuple[int, tuple[Weight, ...]]]) -> tuple[Weight, 
 
 
 def run_length(layers: Iterable[Layer]) -> tuple[LayerRun, ...]:
-    """Run-length encoding of `layers`; `run_length(model.iter_layers()) == model.layers`."""
-    return tuple(LayerRun(layer, sum(1 for _ in group)) for layer, group in groupby(layers))
+    """Run-length encoding of `layers`, equal ones made one object: `run_length(model.iter_layers()) == model.layers`."""
+    one: dict[Layer, Layer] = {}
+    return tuple(LayerRun(one.setdefault(layer, layer), sum(1 for _ in group)) for layer, group in groupby(layers))

@@ -9,7 +9,7 @@ from vramcast.domain.exactness import Exactness
 from vramcast.domain.forecast import Category, Part, Phase, Term
 from vramcast.domain.run import Loss
 from vramcast.rules.block_backward import Moment
-from vramcast.rules.saved.ops import total
+from vramcast.rules.saved.ops import rate
 from vramcast.rules.scene import Scene
 
 CODE = "transformers 5.23 modelling code; torch derivatives"
@@ -53,7 +53,7 @@ def _block_parts(scene: Scene) -> tuple[Part, ...]:
     for block in scene.blocks:
         for segment in block.segments:
             for saved in segment.saved:
-                key = (saved.op, saved.written, total((saved,), run.micro_batch, run.seq_len))
+                key = (saved.op, saved.written, rate((saved,)).total(run.micro_batch, run.seq_len))
                 times[key] = times.get(key, 0) + block.layers
     return tuple(Part(op, f"{count}·{formula}", count * size) for (op, formula, size), count in times.items() if size)
 
@@ -118,7 +118,7 @@ def own_block(scene: Scene, moment: Moment) -> Term:
     """What the block in backward saved, of the segments whose backward has not run yet: B·T·(a + T·p)."""
     run = scene.run
     parts = tuple(
-        Part(f"{segment.name}: {saved.op}", saved.written, total((saved,), run.micro_batch, run.seq_len))
+        Part(f"{segment.name}: {saved.op}", saved.written, rate((saved,)).total(run.micro_batch, run.seq_len))
         for segment in moment.block.segments[: moment.segments]
         for saved in segment.saved
     )

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from vramcast.domain.run import Recompute, TrainRun
 from vramcast.rules.blocks import Block
 
+CAST = 2  # bytes of an element that autocast copied
+
 
 class Moment(NamedTuple):
     """
@@ -37,7 +39,7 @@ class Moment(NamedTuple):
     def bytes(self, gradient_itemsize: int) -> int:
         """Everything of this moment that changes from block to block."""
         varying = self.before + self.own + self.extra + self.dequantized
-        return varying + gradient_itemsize * self.gradients + 2 * self.casts
+        return varying + gradient_itemsize * self.gradients + CAST * self.casts
 
 
 class _Place(NamedTuple):
@@ -53,9 +55,17 @@ def worst_moment(blocks: Sequence[Block], run: TrainRun, done: int, gradient_ite
     """
     The worst moment over all blocks' backward; `done` are the elements whose gradients exist before the last block's.
 
-    Within a run of equal blocks the sum is linear in the position, so only its first and last block can be the worst.
+    Within a run of equal blocks the sum is linear in the position, so only its first and last block can be the worst. What
+    a block adds itself is the same wherever it stands, so of each kind only the place where the others hold most can be.
     """
-    candidates = (moment for block, place in _places(blocks, done) for moment in _moments(block, run, place))
+    casts = 0 if run.recompute is Recompute.FULL else CAST
+    worst: dict[int, tuple[int, Block, _Place]] = {}
+    for block, place in _places(blocks, done):
+        others = place.before + gradient_itemsize * place.gradients + casts * place.casts
+        kind = id(block.segments)
+        if kind not in worst or others > worst[kind][0]:
+            worst[kind] = (others, block, place)
+    candidates = (moment for _, block, place in worst.values() for moment in _moments(block, run, place))
     return max(candidates, key=lambda moment: moment.bytes(gradient_itemsize))
 
 

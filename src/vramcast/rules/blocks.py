@@ -14,7 +14,7 @@ from vramcast.domain.weights import Weight, WeightKind
 from vramcast.rules.adapters import adapted
 from vramcast.rules.attention_kernel import is_masked, resolve_attention
 from vramcast.rules.saved.block import block_segments
-from vramcast.rules.saved.ops import Segment, total
+from vramcast.rules.saved.ops import Segment
 from vramcast.rules.sizes import Sizes, sizes_of
 
 # what autocast copies: it leaves the grouped products of fused experts alone
@@ -47,7 +47,14 @@ def lay_out(model: ModelSpec, run: TrainRun, capability: tuple[int, int] | None)
         found = adapted(model, run.adapter.targets)
         linears, experts = (w.name for w in found.linears), (w.name for w, _ in found.experts)
         base = sizes_of(model, run, frozenset(linears), frozenset(experts))
-    return tuple(_block(layers, weights, run, base, capability) for layers, weights in model.layer_weights)
+    made: dict[int, Block] = {}  # equal layers are one object, so each kind is worked out once
+    blocks = []
+    for layers, weights in model.layer_weights:
+        kind = id(layers.layer)
+        if kind not in made:
+            made[kind] = _block(layers, weights, run, base, capability)
+        blocks.append(made[kind]._replace(layers=layers.count))
+    return tuple(blocks)
 
 
 def _block(
@@ -64,7 +71,7 @@ def _block(
             sizes, masked = base.with_attention(kernel), is_masked(mixer, run.seq_len)
     recomputed = run.recompute is Recompute.FULL
     segments = block_segments(layers.layer, sizes, masked, recomputed)
-    saved = tuple(total(segment.saved, run.micro_batch, run.seq_len) for segment in segments)
+    saved = tuple(segment.rate.total(run.micro_batch, run.seq_len) for segment in segments)
     tokens = run.tokens
     return Block(
         layers=layers.count,

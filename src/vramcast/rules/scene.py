@@ -13,7 +13,7 @@ from vramcast.rules.gradients import gradients
 from vramcast.rules.logits import FP32, Head
 from vramcast.rules.optimizer import Trainable, bare_trainable, optimizer_states, state_itemsize, trainable
 from vramcast.rules.parameters import parameters
-from vramcast.rules.saved.ops import Saved, total
+from vramcast.rules.saved.ops import Saved, rate
 from vramcast.rules.saved.outer import outer_saved
 from vramcast.rules.sizes import Sizes, adapter_itemsize, sizes_of
 from vramcast.rules.workspace import gemm_workspace, step_inputs
@@ -47,7 +47,7 @@ class Scene(NamedTuple):
     @property
     def outer_bytes(self) -> int:
         """Bytes saved outside the blocks: the final norm's, the head's input."""
-        return total(self.outer, self.run.micro_batch, self.run.seq_len)
+        return rate(self.outer).total(self.run.micro_batch, self.run.seq_len)
 
     @property
     def accumulates(self) -> bool:

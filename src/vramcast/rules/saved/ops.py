@@ -5,7 +5,8 @@ Letters: B micro-batch, T tokens per sequence, D hidden.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from vramcast.rules.sizes import Sizes
 
@@ -13,8 +14,7 @@ HALF = 2
 FULL = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(NamedTuple):
     """
     Bytes that an operator keeps for backward: `per_token`, times B · T, `per_pair`, times B · T², and `once`.
 
@@ -34,13 +34,30 @@ class Saved:
         return self.formula if self.once else f"B·T·({self.formula})"
 
 
+class Rate(NamedTuple):
+    """What several saved things come to: bytes per token, per token pair, and once."""
+
+    per_token: int
+    per_pair: int
+    once: int
+
+    def total(self, micro_batch: int, seq_len: int) -> int:
+        """Bytes for B sequences of T tokens: B·T·per_token + B·T²·per_pair + once."""
+        return micro_batch * seq_len * (self.per_token + seq_len * self.per_pair) + self.once
+
+
+def rate(saved: Sequence[Saved]) -> Rate:
+    """The sum of `saved`."""
+    return Rate(sum(s.per_token for s in saved), sum(s.per_pair for s in saved), sum(s.once for s in saved))
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """
     A part of a block, in forward order, with the two moments of its backward that can be the worst.
 
     Attributes:
-        name: what runs; saved: what it keeps.
+        name: what runs; saved: what it keeps; rate: the sum of it.
         output: bytes per token beyond `saved` while the output projection's backward runs, which is also when a quantised
             weight lies dequantised (`dequantized` elements).
         forward: bytes per token beyond `saved` while the output projection runs forward; counts where a block is recomputed.
@@ -63,6 +80,10 @@ class Segment:
     once: int = 0
     output_grads: int = 0
     parameters: int = 0
+    rate: Rate = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", rate(self.saved))
 
 
 def projecting(sizes: Sizes, name: str, width: int, itemsize: int, *, held: bool, norm_fp32: bool) -> int:
@@ -89,10 +110,3 @@ def projecting(sizes: Sizes, name: str, width: int, itemsize: int, *, held: bool
     if not sizes.trains_weights:
         size += sizes.stream * sizes.hidden
     return size
-
-
-def total(saved: Sequence[Saved], micro_batch: int, seq_len: int) -> int:
-    """Bytes of `saved` for B sequences of T tokens: B·T·Σ per_token + B·T²·Σ per_pair + Σ once."""
-    tokens = micro_batch * seq_len
-    per_token, per_pair = sum(s.per_token for s in saved), sum(s.per_pair for s in saved)
-    return tokens * (per_token + seq_len * per_pair) + sum(s.once for s in saved)
