@@ -173,6 +173,11 @@ def _counted(groups: Iterable[tuple[int, tuple[Weight, ...]]]) -> tuple[Weight, 
 
 
 def run_length(layers: Iterable[Layer]) -> tuple[LayerRun, ...]:
-    """Run-length encoding of `layers`, equal ones made one object: `run_length(model.iter_layers()) == model.layers`."""
+    """Run-length encoding of `layers`; `run_length(model.iter_layers()) == model.layers`."""
+    return as_one(LayerRun(layer, sum(1 for _ in group)) for layer, group in groupby(layers))
+
+
+def as_one(runs: Iterable[LayerRun]) -> tuple[LayerRun, ...]:
+    """The same runs, equal layers made one object, so that whoever works on layers can tell each kind by identity."""
     one: dict[Layer, Layer] = {}
-    return tuple(LayerRun(one.setdefault(layer, layer), sum(1 for _ in group)) for layer, group in groupby(layers))
+    return tuple(LayerRun(one.setdefault(run.layer, run.layer), run.count) for run in runs)

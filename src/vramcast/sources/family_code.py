@@ -10,7 +10,7 @@ from vramcast.domain.attention import Attention
 from vramcast.domain.family_code import CLAMPED_SWIGLU, NormCode, Routing, Scores
 from vramcast.domain.feed_forward import MixtureOfExperts
 from vramcast.domain.layer import Layer, LayerRun
-from vramcast.domain.model import ModelSpec
+from vramcast.domain.model import ModelSpec, as_one
 from vramcast.domain.norm import Norm
 from vramcast.sources.config import Config
 
@@ -62,7 +62,7 @@ def as_coded(model: ModelSpec, config: Config) -> ModelSpec:
     code = _norm_code(model.model_type)
     divided = config.raw("norm_topk_prob")
     divided = divided if isinstance(divided, bool) else model.model_type not in UNDIVIDED
-    runs = tuple(
+    runs = as_one(
         LayerRun(_routed(_layer(run.layer, code, model.model_type), model.model_type, divided=divided), run.count)
         for run in model.layers
     )
