@@ -1,0 +1,60 @@
+"""
+The stand-in device: a PrivateUse1 backend that PyTorch takes for an accelerator, and that holds no bytes.
+
+Tensors on it exist only under `FakeTensorMode`, as shapes; autograd, foreach optimizers, checkpointing and `native_dropout` with
+its bool mask treat it as they treat CUDA. A fake `cuda` device would not do: on a CPU build of torch its backward pass aborts.
+
+Source: torch/utils/backend_registration.py (`_setup_privateuseone_for_python_backend`), torch 2.11 to 2.15.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch.utils import backend_registration
+
+NAME = "standin"
+RNG_STATE_BYTES = 16  # CUDA's generator state: seed and offset
+FUSED_ON_CUDA = ("_fused_rms_norm", "_fused_rms_norm_backward")
+
+
+class _Backend(backend_registration._DummyBackendModule):  # noqa: SLF001  (the base that torch's own tests use)
+    """What `torch.standin` answers to code that asks an accelerator about itself."""
+
+    def get_rng_state(self, _: object = None) -> torch.Tensor:
+        """A state as large as CUDA's, on the CPU like CUDA's."""
+        return torch.zeros(RNG_STATE_BYTES, dtype=torch.uint8, device="cpu")
+
+    def set_rng_state(self, state: torch.Tensor, device: object = None) -> None:
+        """Nothing is random here."""
+
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        """As CUDA's autocast."""
+        return [torch.bfloat16, torch.float16]
+
+    def device(self, _: object) -> AbstractContextManager[None]:
+        """One device, always current."""
+        return nullcontext()
+
+    def empty_cache(self) -> None:
+        """Nothing is cached here."""
+
+    def synchronize(self, _: object = None) -> None:
+        """Nothing is under way here."""
+
+
+def _never(*_: Any, **__: Any) -> None:
+    """Stand where a kernel stands, so that an operator is not decomposed. Fake tensors never reach it."""
+    raise AssertionError("a kernel ran on the stand-in device")
+
+
+def register() -> torch.library.Library:
+    """Make the stand-in known to torch; the library must stay referenced. Once a process."""
+    backend_registration._setup_privateuseone_for_python_backend(NAME, backend_module=_Backend())  # type: ignore[no-untyped-call]  # noqa: SLF001
+    library = torch.library.Library("aten", "IMPL")
+    for operator in FUSED_ON_CUDA:
+        library.impl(operator, _never, "PrivateUse1")
+    return library
+
+
+_LIBRARY = register()
