@@ -13,12 +13,14 @@ from typing import Any
 import torch
 from torch.utils import backend_registration
 
+from vramcast.trace.attention import attend
+
 NAME = "standin"
 RNG_STATE_BYTES = 16  # CUDA's generator state: seed and offset
 FUSED_ON_CUDA = ("_fused_rms_norm", "_fused_rms_norm_backward")
 
 
-class _Backend(backend_registration._DummyBackendModule):  # noqa: SLF001  (the base that torch's own tests use)
+class _Backend(backend_registration._DummyBackendModule):
     """What `torch.standin` answers to code that asks an accelerator about itself."""
 
     def get_rng_state(self, _: object = None) -> torch.Tensor:
@@ -50,10 +52,11 @@ def _never(*_: Any, **__: Any) -> None:
 
 def register() -> torch.library.Library:
     """Make the stand-in known to torch; the library must stay referenced. Once a process."""
-    backend_registration._setup_privateuseone_for_python_backend(NAME, backend_module=_Backend())  # type: ignore[no-untyped-call]  # noqa: SLF001
+    backend_registration._setup_privateuseone_for_python_backend(NAME, backend_module=_Backend())
     library = torch.library.Library("aten", "IMPL")
     for operator in FUSED_ON_CUDA:
         library.impl(operator, _never, "PrivateUse1")
+    library.impl("scaled_dot_product_attention", attend, "AutogradPrivateUse1")
     return library
 
 
