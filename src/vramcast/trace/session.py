@@ -2,25 +2,50 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from transformers.utils import import_utils
 
 from vramcast.trace import standin
 from vramcast.trace.places import Places
 from vramcast.trace.recorder import Recorder
+from vramcast.trace.values import Values
 
 CPU = "cpu"
+
+
+class _FakeTensorMode(FakeTensorMode):
+    """No constant is ever copied to the device: there is none."""
+
+    avoid_device_init = True
 
 
 @contextmanager
 def tracing(device: str = standin.NAME) -> Iterator[Recorder]:
     """
-    Fake tensors, and a recorder of the storages on `device`.
+    Fake tensors, a recorder of the storages on `device`, and the values of small whole numbers.
 
     On the stand-in device (the CUDA dress) operators run as CUDA's do; on `cpu` (the CPU dress) as the CPU's do, so that a
     real step on the CPU can be held against it, storage by storage.
     """
     recorder = Recorder(device, Places())
-    with FakeTensorMode(allow_non_fake_inputs=True), recorder.following(), torch.device(device):
+    fake = _FakeTensorMode(allow_non_fake_inputs=True)
+    with _taken_for_real(), fake, recorder.following(), Values(), torch.device(device):
         yield recorder
+
+
+@contextmanager
+def _taken_for_real() -> Iterator[None]:
+    """transformers' code takes fake tensors for a graph being traced, and then builds masks that a real run skips."""
+    asks = import_utils.is_fake_tensor
+    import_utils.is_fake_tensor = _no
+    try:
+        yield
+    finally:
+        import_utils.is_fake_tensor = asks
+
+
+def _no(x: Any) -> bool:  # noqa: ARG001 - named as in transformers
+    return False

@@ -1,0 +1,65 @@
+"""Numbers that a program counts with keep their values on a device that stores nothing."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor
+
+from vramcast.trace.session import tracing
+
+
+@pytest.fixture(params=["standin", "cpu"], autouse=True)
+def _traced(request: pytest.FixtureRequest) -> Any:
+    with tracing(request.param):
+        yield
+
+
+def test_what_is_made_from_constants() -> None:
+    """Arithmetic of whole numbers gives what it gives on real tensors."""
+    positions = torch.arange(5)[None] + torch.tensor(3)
+    steps = torch.diff(positions, prepend=positions[:, :1] - 1)
+    assert isinstance(positions, FakeTensor)
+    assert positions.tolist() == [[3, 4, 5, 6, 7]]
+    assert bool((steps == 1).all()) and not bool((steps != 1).any())
+
+
+def test_what_is_written_in_place() -> None:
+    """A counter that grows in place is seen through its views too."""
+    lengths = torch.zeros(3, dtype=torch.long)
+    second = lengths[1]
+    lengths.add_(2)
+    lengths[1] = 7
+    assert second.item() == 7 and lengths.tolist() == [2, 7, 2]
+
+
+def test_what_weights_decide_is_unknown() -> None:
+    """What follows from numbers that nobody has is not made up."""
+    best = torch.empty(2, 9).argmax(-1)
+    with pytest.raises(DataDependentOutputException):
+        best[0].item()
+    with pytest.raises(DataDependentOutputException):
+        bool(torch.ones(2).sum() > 1)
+
+
+def test_what_is_overwritten_by_the_unknown_is_unknown() -> None:
+    """A known tensor that receives an unknown number forgets all of its values, and so do its views."""
+    known = torch.zeros(4, dtype=torch.long)
+    view = known[2:]
+    known[0] = torch.empty(2, 9).argmax()
+    for lost in (known, view):
+        with pytest.raises(DataDependentOutputException):
+            lost[0].item()
+
+
+def test_an_unknown_token_is_no_special_one() -> None:
+    """Generation goes on until its length says stop."""
+    token = torch.empty(2, 9).argmax(-1)
+    assert torch.isin(token, torch.tensor([1])).tolist() == [False, False]
+
+
+def test_random_whole_numbers_are_numbers() -> None:
+    """Tokens drawn at random lie where they were asked to lie."""
+    tokens = torch.randint(3, 9, (2, 50))
+    assert 3 <= tokens.min().item() <= tokens.max().item() < 9
+    assert torch.equal(tokens, tokens.clone())
