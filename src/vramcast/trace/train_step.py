@@ -1,0 +1,154 @@
+"""The training step that people run: forward, loss, backward, clipping, update."""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from vramcast.domain.forecast import Category, Phase
+from vramcast.domain.run import TrainRun
+from vramcast.domain.stack import Stack
+from vramcast.trace.optimizers import make_optimizer
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+CLIPPING = ("hf-trainer", "trl-sft")  # frameworks that clip gradients to a norm of 1 unless told otherwise
+MAX_NORM = 1.0
+
+
+class Witness(Protocol):
+    """Whom the step tells what it does: `Recorder`, or a meter of a real step."""
+
+    device: str
+
+    @property
+    def now(self) -> int:
+        """Events so far."""
+
+    def enter_phase(self, phase: Phase, name: str) -> None:
+        """From here on the program does this."""
+
+    def label(self, tensors: Iterable[Tensor], category: Category) -> None:
+        """What the storages of these tensors are."""
+
+    def label_since(self, event: int, category: Category) -> None:
+        """What lives, was born since, and has no name yet."""
+
+
+def train(
+    model: nn.Module,
+    run: TrainRun,
+    stack: Stack,
+    recorder: Witness,
+    *,
+    steps: int = 2,
+    evaluate: bool = False,
+    gather: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> None:
+    """
+    Train `model`, which is on the recorder's device, for `steps` steps; then evaluate, and gather its state, if asked.
+
+    Marks: `step 1 forward`, `step 1 backward`, `step 1 update`, ..., `evaluate`, `save`; with accumulation the passes of each
+    micro-batch, `step 1 forward 2`.
+
+    Args:
+        model: as it is trained, with adapters and checkpointing in place.
+        run, stack: what a step is.
+        recorder: who is told the phases, and what tensors are.
+        steps: the first creates optimizer states, the second is as all others.
+        evaluate: a forward pass without gradients, logits included.
+        gather: the state dict, brought to the host.
+        progress: called with the name of each phase.
+    """
+    trainer = _Trainer(model, run, stack, recorder, progress)
+    for step in range(1, steps + 1):
+        trainer.step(f"step {step}")
+    if evaluate:
+        trainer.evaluate()
+    if gather:
+        trainer.gather()
+
+
+class _Trainer:
+    """One training loop."""
+
+    def __init__(
+        self, model: nn.Module, run: TrainRun, stack: Stack, recorder: Witness, progress: Callable[[str], None] | None
+    ) -> None:
+        self._model = model
+        self._run = run
+        self._clips = stack.name in CLIPPING
+        self._holds = stack.default("holds_logits") == "yes"
+        self._recorder = recorder
+        self._progress = progress
+        self._trained = [p for p in model.parameters() if p.requires_grad]
+        self._optimizer = make_optimizer(run.optimizer, self._trained)
+        recorder.label([*model.parameters(), *model.buffers()], Category.PARAMETERS)
+        for parameter in self._trained:
+            parameter.register_post_accumulate_grad_hook(self._has_gradient)
+
+    def step(self, name: str) -> None:
+        """One optimizer step over all micro-batches."""
+        self._model.train()
+        for number in range(1, self._run.accum_steps + 1):
+            suffix = f" {number}" if self._run.accum_steps > 1 else ""
+            self._pass(f"{name} forward{suffix}", f"{name} backward{suffix}")
+        self._enter(Phase.OPTIMIZER_STEP, f"{name} update")
+        if self._clips:
+            nn.utils.clip_grad_norm_(self._trained, MAX_NORM, foreach=True)
+        self._optimizer.step()
+        self._recorder.label(_states(self._optimizer), Category.OPTIMIZER_STATES)
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def evaluate(self) -> None:
+        """A forward pass with loss and logits, no graph."""
+        self._enter(Phase.EVALUATE, "evaluate")
+        self._model.eval()
+        with torch.no_grad():
+            self._forward()
+
+    def gather(self) -> None:
+        """The state dict on the host."""
+        self._enter(Phase.SAVE, "save")
+        gathered = {name: value.to("cpu") for name, value in self._model.state_dict().items()}
+        gathered.clear()
+
+    def _pass(self, forward: str, backward: str) -> None:
+        self._enter(Phase.FORWARD, forward)
+        began = self._recorder.now
+        outputs = self._forward()
+        loss = outputs.loss
+        if self._run.accum_steps > 1:
+            loss = loss / self._run.accum_steps
+        if not self._holds:
+            del outputs
+        self._recorder.label_since(began, Category.ACTIVATIONS)
+        self._enter(Phase.BACKWARD, backward)
+        loss.backward()
+
+    def _forward(self) -> Any:
+        shape = self._run.micro_batch, self._run.seq_len
+        ids, labels = (torch.zeros(shape, dtype=torch.long, device=self._recorder.device) for _ in range(2))
+        self._recorder.label((ids, labels), Category.ACTIVATIONS)
+        with self._autocast():
+            return self._model(input_ids=ids, labels=labels)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if not (self._run.autocast or self._run.precision.is_amp):
+            return nullcontext()
+        return torch.autocast(self._recorder.device, dtype=DTYPES[self._run.precision.compute])
+
+    def _has_gradient(self, parameter: Tensor) -> None:
+        if parameter.grad is not None:
+            self._recorder.label((parameter.grad,), Category.GRADIENTS)
+
+    def _enter(self, phase: Phase, name: str) -> None:
+        self._recorder.enter_phase(phase, name)
+        if self._progress is not None:
+            self._progress(name)
+
+
+def _states(optimizer: torch.optim.Optimizer) -> Iterable[Tensor]:
+    return (value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor))
