@@ -21,6 +21,7 @@ class Place(NamedTuple):
     layer: int
 
 
+ACCUMULATES = 2**64 - 1  # the sequence number of every node that accumulates a gradient
 OUTSIDE = Place("", -1)
 
 
@@ -87,8 +88,11 @@ class Places:
         node = torch._C._current_autograd_node()
         if node is None:
             return OUTSIDE
+        number = node._sequence_nr()
+        if number == ACCUMULATES:
+            return OUTSIDE
         recorded = self._recorded(thread)
-        found = bisect_right(recorded.numbers, node._sequence_nr()) - 1
+        found = bisect_right(recorded.numbers, number) - 1
         return recorded.places[found] if found >= 0 else OUTSIDE
 
     def forget(self) -> None:

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vramcast.domain.forecast import Category, Phase
 from vramcast.domain.timeline import Block, Event, Mark, Timeline
 from vramcast.trace import standin
 from vramcast.trace.attention import attend
-from vramcast.trace.places import Places
+from vramcast.trace.places import OUTSIDE, Place, Places, place_of
 
 Operator = torch._ops.OpOverload
 HiddenBytes = Callable[[Operator, Any, Any, Any], Iterable[Any]]
@@ -51,6 +52,7 @@ class Recorder(TorchDispatchMode):
         self._live: dict[int, _Watch] = {}
         self._fresh: dict[Operator, bool] = {}
         self._phase = Phase.LOAD
+        self._source: Any = None
 
     def __torch_dispatch__(self, func: Operator, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is _DEVICE_OF:
@@ -63,7 +65,7 @@ class Recorder(TorchDispatchMode):
         hidden = self._hidden(func, args, kwargs, result) if self._hidden else ()
         early = [self._take(one, func) for one in hidden if one.before] if hidden else ()
         if self._makes_storages(func):
-            self._look_at(result, func)
+            self._look_at(result, func, args)
         if hidden:
             late = [self._take(one, func) for one in hidden if not one.before]
             for block in (*early, *late):
@@ -85,6 +87,14 @@ class Recorder(TorchDispatchMode):
                 block = self._block_of(tensor, "given")
                 if block >= 0:
                     self._blocks[block] = self._blocks[block]._replace(category=category)
+
+    def locate(self, model: nn.Module) -> None:
+        """Say which module each parameter and buffer belongs to."""
+        for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+            block = self._block_of(tensor, "given") if tensor.device.type == self.device else -1
+            if block >= 0:
+                place = place_of(name.rpartition(".")[0])
+                self._blocks[block] = self._blocks[block]._replace(module=place.path, layer=place.layer)
 
     def label_since(self, event: int, category: Category, instead_of: Category = Category.TEMPORARY) -> None:
         """Blocks born at or after `event`, still alive, and so far `instead_of`, are `category`."""
@@ -139,13 +149,18 @@ class Recorder(TorchDispatchMode):
             self._fresh[func] = fresh
         return fresh
 
-    def _look_at(self, result: Any, func: Operator) -> None:
+    def _look_at(self, result: Any, func: Operator, source: Any) -> None:
+        """Blocks of what an operator returned; outside all modules a tensor belongs where its first operand does."""
         if isinstance(result, torch.Tensor):
             if result.device.type == self.device:
+                self._source = source
                 self._block_of(result, func)
+                self._source = None
         elif isinstance(result, tuple | list):
-            for one in result:
-                self._look_at(one, func)
+            first = source[0] if isinstance(source, tuple) and source and isinstance(source[0], list | tuple) else None
+            matched = first if first is not None and len(first) == len(result) else [source] * len(result)
+            for one, its in zip(result, matched, strict=True):
+                self._look_at(one, func, its)
 
     def _block_of(self, tensor: torch.Tensor, func: Operator | str) -> int:
         storage = tensor.untyped_storage()
@@ -169,11 +184,21 @@ class Recorder(TorchDispatchMode):
 
     def _born(self, size: int, category: Category, func: Operator | str, label: str = "") -> int:
         place = self.places.now()
+        if place is OUTSIDE and self._source is not None:
+            place = self._place_of(self._source)
         block = len(self._blocks)
         name = label or str(func)
         self._blocks.append(Block(size, category, self._phase, place.path, place.layer, name))
         self._events.append(Event(True, block))
         return block
+
+    def _place_of(self, source: Any) -> Place:
+        while isinstance(source, tuple | list) and source:
+            source = source[0]
+        if not isinstance(source, torch.Tensor) or source.device.type != self.device:
+            return OUTSIDE
+        watch = self._live.get(source.untyped_storage()._cdata)
+        return Place(self._blocks[watch.block].module, self._blocks[watch.block].layer) if watch else OUTSIDE
 
     def _end(self, watch: _Watch) -> None:
         del self._live[watch.key]
