@@ -30,6 +30,13 @@ class Category(StrEnum):
     UNEXPLAINED = "unexplained"
 
 
+class Engine(StrEnum):
+    """Which witness answers: closed forms, or the real code on a device that stores nothing."""
+
+    RULES = "rules"
+    TRACE = "trace"
+
+
 class Phase(StrEnum):
     """When memory is held; `resident` means through the whole step."""
 
@@ -121,6 +128,15 @@ class Verdict:
         """True for `fits` and `tight`."""
         return self.status != "does not fit"
 
+    @classmethod
+    def of(cls, tiers: Tiers, device: Device) -> "Verdict":
+        """Fits if the process tier does; tight if it does but the high end of the band does not."""
+        headroom = device.usable - tiers.process
+        if headroom < 0:
+            return cls(status="does not fit", capacity=device.usable, headroom=headroom)
+        tight = tiers.high > device.usable
+        return cls(status="tight" if tight else "fits", capacity=device.usable, headroom=headroom)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assumption:
@@ -154,6 +170,7 @@ class Forecast:
     verdict: Verdict | None
     assumptions: tuple[Assumption, ...] = ()
     unmodelled: tuple[str, ...] = ()
+    engine: Engine = Engine.RULES
 
     def __post_init__(self) -> None:
         runtime = sum(t.bytes for t in self.terms if t.category is Category.RUNTIME)

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from vramcast.domain.device import Device
 from vramcast.domain.exactness import Exactness
-from vramcast.domain.forecast import Assumption, Category, Forecast, Part, Phase, Term, Tiers
+from vramcast.domain.forecast import Assumption, Category, Engine, Forecast, Part, Phase, Term, Tiers
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.run_words import Plain, run_words
 from vramcast.domain.stack import Stack
@@ -122,6 +122,7 @@ class Report:
     verdict: ReportVerdict | None
     assumptions: tuple[Assumption, ...]
     unmodelled: tuple[str, ...]
+    engine: Engine = Engine.RULES
 
     def __post_init__(self) -> None:
         total = sum(term.bytes for term in self.terms)
@@ -152,6 +153,7 @@ def report_of(forecast: Forecast) -> Report:
             Assumption(option=one.option, value=str(one.value), reason=one.reason) for one in forecast.assumptions
         ),
         unmodelled=forecast.unmodelled,
+        engine=forecast.engine,
     )
 
 

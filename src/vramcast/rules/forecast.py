@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+from vramcast.catalog.process_memory import libraries, runtime_context
 from vramcast.domain.device import Device
-from vramcast.domain.forecast import Assumption, Forecast, Instant, Tiers, Verdict
+from vramcast.domain.exactness import Exactness
+from vramcast.domain.forecast import Assumption, Category, Forecast, Instant, Phase, Term, Tiers, Verdict
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.run import Run
 from vramcast.domain.stack import Stack
-from vramcast.rules.runtime import fragmentation, libraries, runtime_context
 
 
 def finish(
@@ -55,16 +56,28 @@ def finish(
         terms=terms,
         instants=tuple(instants),
         peak=peak,
-        verdict=judge(tiers, device) if device else None,
+        verdict=Verdict.of(tiers, device) if device else None,
         assumptions=assumptions,
         unmodelled=unmodelled,
     )
 
 
-def judge(tiers: Tiers, device: Device) -> Verdict:
-    """Fits if the process tier does; tight if it does but the high end of the band does not."""
-    headroom = device.usable - tiers.process
-    if headroom < 0:
-        return Verdict(status="does not fit", capacity=device.usable, headroom=headroom)
-    tight = tiers.high > device.usable
-    return Verdict(status="tight" if tight else "fits", capacity=device.usable, headroom=headroom)
+def fragmentation(idle: int, label: str) -> Term:
+    """
+    Segments that the allocator holds and no live tensor fills at the peak.
+
+    Formula:  idle: freed blocks too small for what is asked next
+    Source:   torch CUDACachingAllocator.cpp: freed segments stay cached, a request takes the smallest free block that is
+              large enough, segments of 10 MiB and more are rounded up to 2 MiB.
+    Ignores:  unused ends of segments; the order of the many small requests, which only a replay of the real events gives.
+    """
+    return Term(
+        bytes=idle,
+        category=Category.FRAGMENTATION,
+        label=label,
+        phase=Phase.RESIDENT,
+        formula="idle",
+        values=(("idle", idle),),
+        source="torch CUDACachingAllocator.cpp",
+        exactness=Exactness.MODELLED,
+    )

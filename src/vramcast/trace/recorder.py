@@ -2,7 +2,8 @@
 
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +19,7 @@ from vramcast.trace.places import OUTSIDE, Place, Places, place_of
 
 Operator = torch._ops.OpOverload
 HiddenBytes = Callable[[Operator, Any, Any, Any], Iterable[Any]]
+_STACK = torch.ops.aten.stack.default
 _DEVICE_OF = torch.ops.prim.device.default
 _ATTENTION = torch.ops.aten.scaled_dot_product_attention.default
 
@@ -38,6 +40,8 @@ class Recorder(TorchDispatchMode):
         device: type of the device whose storages count.
         hidden: what an operator's kernel takes for itself, see `kernels.hidden`; None: nothing.
         places: who knows which module is at work.
+
+    `gathered` tells of each stack made outside all modules how many of its bytes come from which layer.
     """
 
     def __init__(self, device: str, places: Places, hidden: HiddenBytes | None = None) -> None:
@@ -51,6 +55,7 @@ class Recorder(TorchDispatchMode):
         self._marks: list[Mark] = []
         self._live: dict[int, _Watch] = {}
         self._fresh: dict[Operator, bool] = {}
+        self.gathered: dict[int, Counter[int]] = {}
         self._phase = Phase.LOAD
         self._source: Any = None
 
@@ -66,6 +71,8 @@ class Recorder(TorchDispatchMode):
         early = [self._take(one, func) for one in hidden if one.before] if hidden else ()
         if self._makes_storages(func):
             self._look_at(result, func, args)
+            if func is _STACK:
+                self._gather(args[0], result)
         if hidden:
             late = [self._take(one, func) for one in hidden if not one.before]
             for block in (*early, *late):
@@ -94,6 +101,14 @@ class Recorder(TorchDispatchMode):
             block = self._block_of(tensor, "given") if tensor.device.type == self.device else -1
             if block >= 0:
                 place = place_of(name.rpartition(".")[0])
+                self._blocks[block] = self._blocks[block]._replace(module=place.path, layer=place.layer)
+
+    def belong(self, tensors: Iterable[torch.Tensor], owner: torch.Tensor) -> None:
+        """Say that these tensors belong to the module of `owner`: an optimizer's states to their parameter's."""
+        place = self._place_of(owner)
+        for tensor in tensors:
+            block = self._block_of(tensor, "given") if tensor.device.type == self.device else -1
+            if block >= 0:
                 self._blocks[block] = self._blocks[block]._replace(module=place.path, layer=place.layer)
 
     def label_since(self, event: int, category: Category, instead_of: Category = Category.TEMPORARY) -> None:
@@ -191,6 +206,15 @@ class Recorder(TorchDispatchMode):
         self._blocks.append(Block(size, category, self._phase, place.path, place.layer, name))
         self._events.append(Event(True, block))
         return block
+
+    def _gather(self, tensors: Sequence[torch.Tensor], result: torch.Tensor) -> None:
+        """Remember how many bytes each layer has in a stack of scalars of all parameters, such as gradients' norms."""
+        block = self._block_of(result, _STACK) if result.device.type == self.device else -1
+        if block >= 0 and self.places.now() is OUTSIDE:
+            size = self._blocks[block].bytes // len(tensors)
+            self.gathered[block] = Counter({})
+            for tensor in tensors:
+                self.gathered[block][self._place_of(tensor).layer] += size
 
     def _place_of(self, source: Any) -> Place:
         while isinstance(source, tuple | list) and source:

@@ -11,7 +11,7 @@ other, upwards or downwards; its *period* is the stretch from one unit's event t
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,9 +55,14 @@ class _Tagged(NamedTuple):
     ordinal: int
 
 
-def unfold(timeline: Timeline, pattern: Pattern, extra: int) -> Timeline:
+Gathered = Mapping[int, Mapping[int, int]]
+
+
+def unfold(timeline: Timeline, pattern: Pattern, extra: int, gathered: Gathered | None = None) -> Timeline:
     """
     The timeline of the same program with `extra` more units.
+
+    `gathered` tells of blocks outside the units how many of their bytes come from which layer: they grow with the units.
 
     Raises:
         NotPeriodicError: the events of inner units differ, or the periods of a loop do.
@@ -68,7 +73,7 @@ def unfold(timeline: Timeline, pattern: Pattern, extra: int) -> Timeline:
     loops = _loops(tags)
     for loop in loops:
         _check(timeline, tags, loop)
-    return _Writer(timeline, pattern, tags, loops, extra).written()
+    return _Writer(timeline, pattern, tags, loops, extra, gathered or {}).written()
 
 
 def _tags(timeline: Timeline, pattern: Pattern) -> list[_Tagged]:
@@ -146,10 +151,17 @@ class _Writer:
     """Writes the longer timeline, event by event, and the repeated periods where their loops have them."""
 
     def __init__(
-        self, timeline: Timeline, pattern: Pattern, tags: Sequence[_Tagged], loops: Sequence[_Loop], extra: int
+        self,
+        timeline: Timeline,
+        pattern: Pattern,
+        tags: Sequence[_Tagged],
+        loops: Sequence[_Loop],
+        extra: int,
+        gathered: Gathered,
     ) -> None:
         self._old, self._pattern, self._tags, self._extra = timeline, pattern, tags, extra
         self._loops = loops
+        self._gathered = gathered
         self._loop_of = {ordinal: loop for loop in loops for ordinal in loop.ordinals}
         self._blocks: list[Block] = []
         self._events: list[Event] = []
@@ -192,8 +204,16 @@ class _Writer:
         key = (number, copy) if tag.unit < 0 else (tag.unit + shift, tag.ordinal // 2)
         if born:
             self._known[key] = len(self._blocks)
-            self._blocks.append(_moved(self._old.blocks[number], shift * self._pattern.length))
+            self._blocks.append(self._grown(number, _moved(self._old.blocks[number], shift * self._pattern.length)))
         self._events.append(Event(born, self._known[key]))
+
+    def _grown(self, number: int, block: Block) -> Block:
+        """A block that gathers bytes from every unit has some from the added ones too."""
+        layers = self._gathered.get(number)
+        if not layers:
+            return block
+        one = sum(size for layer, size in layers.items() if self._pattern.unit(layer) == INNER[0])
+        return block._replace(bytes=block.bytes + self._extra * one)
 
 
 def _moved(block: Block, layers: int) -> Block:

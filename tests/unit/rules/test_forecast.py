@@ -8,9 +8,10 @@ from tests.models import TINY, model
 from vramcast.catalog.gpus import free_form_device
 from vramcast.catalog.stacks import find_stack
 from vramcast.domain.device import Device
-from vramcast.domain.forecast import Assumption, Category, Forecast, Instant, Phase, Term, Tiers
+from vramcast.domain.exactness import Exactness
+from vramcast.domain.forecast import Assumption, Category, Forecast, Instant, Phase, Term, Tiers, Verdict
 from vramcast.domain.run import TrainRun
-from vramcast.rules.forecast import finish, judge
+from vramcast.rules.forecast import finish, fragmentation
 from vramcast.units import GIB, MIB
 
 CONTEXT = 512 * MIB + 150 * MIB
@@ -95,7 +96,7 @@ def test_what_was_assumed_and_left_out_comes_along() -> None:
 def test_the_verdict(process: int, high: int, status: str, *, fits: bool) -> None:
     """It fits up to the last usable byte; it is tight if only the high end of the band does not fit."""
     tiers = Tiers(allocated=0, reserved=0, process=process, low=0, high=high)
-    verdict = judge(tiers, CARD)
+    verdict = Verdict.of(tiers, CARD)
     assert (verdict.status, verdict.fits, verdict.capacity) == (status, fits, 24 * GIB)
     assert verdict.headroom == 24 * GIB - process
 
@@ -103,5 +104,11 @@ def test_the_verdict(process: int, high: int, status: str, *, fits: bool) -> Non
 def test_usable_memory_counts_not_what_was_sold() -> None:
     """A card of 24 GiB of which 23 can be used."""
     tiers = Tiers(allocated=0, reserved=0, process=int(23.5 * GIB), low=0, high=0)
-    assert judge(tiers, CARD).fits
-    assert not judge(tiers, replace(CARD, usable=23 * GIB)).fits
+    assert Verdict.of(tiers, CARD).fits
+    assert not Verdict.of(tiers, replace(CARD, usable=23 * GIB)).fits
+
+def test_fragmentation_is_what_lies_idle() -> None:
+    """It keeps the label that says why."""
+    term = fragmentation(7 * MIB, "freed blocks")
+    assert (term.bytes, term.label, term.category) == (7 * MIB, "freed blocks", Category.FRAGMENTATION)
+    assert term.exactness is Exactness.MODELLED

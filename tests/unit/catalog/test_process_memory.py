@@ -1,11 +1,11 @@
-"""What lies outside live tensors."""
+"""What a process takes outside torch's allocator."""
 
 import pytest
 
 from vramcast.catalog.gpus import find_device, free_form_device
+from vramcast.catalog.process_memory import libraries, runtime_context
 from vramcast.domain.exactness import Exactness
 from vramcast.domain.forecast import Category
-from vramcast.rules.runtime import fragmentation, libraries, runtime_context
 from vramcast.units import GIB, MIB
 
 
@@ -32,10 +32,3 @@ def test_libraries_are_a_planning_number() -> None:
     """150 MiB, marked as modelled."""
     term = libraries()
     assert (term.bytes, term.exactness, term.category) == (150 * MIB, Exactness.MODELLED, Category.RUNTIME)
-
-
-def test_fragmentation_is_what_lies_idle() -> None:
-    """It keeps the label that says why."""
-    term = fragmentation(7 * MIB, "freed blocks")
-    assert (term.bytes, term.label, term.category) == (7 * MIB, "freed blocks", Category.FRAGMENTATION)
-    assert term.exactness is Exactness.MODELLED

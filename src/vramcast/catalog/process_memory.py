@@ -1,4 +1,4 @@
-"""What lies outside live tensors: the process's own memory, and what the caching allocator cannot reuse."""
+"""What a process takes on a device outside torch's allocator."""
 
 from vramcast.catalog.device_memory import PLANNED_CONTEXT
 from vramcast.domain.device import Device
@@ -47,26 +47,5 @@ def libraries() -> Term:
         formula="libraries",
         values=(("libraries", LIBRARIES),),
         source="public vLLM start-up logs",
-        exactness=Exactness.MODELLED,
-    )
-
-
-def fragmentation(idle: int, label: str) -> Term:
-    """
-    Segments that the allocator holds and no live tensor fills at the peak.
-
-    Formula:  idle: freed blocks too small for what is asked next
-    Source:   torch CUDACachingAllocator.cpp: freed segments stay cached, a request takes the smallest free block that is
-              large enough, segments of 10 MiB and more are rounded up to 2 MiB.
-    Ignores:  unused ends of segments; the order of the many small requests, which only a replay of the real events gives.
-    """
-    return Term(
-        bytes=idle,
-        category=Category.FRAGMENTATION,
-        label=label,
-        phase=Phase.RESIDENT,
-        formula="idle",
-        values=(("idle", idle),),
-        source="torch CUDACachingAllocator.cpp",
         exactness=Exactness.MODELLED,
     )
