@@ -15,6 +15,7 @@ from vramcast.domain.forecast import Category, Phase
 from vramcast.domain.timeline import Block, Event, Mark, Timeline
 from vramcast.trace import standin
 from vramcast.trace.attention import attend
+from vramcast.trace.in_place import IN_PLACE, InPlace
 from vramcast.trace.places import OUTSIDE, Place, Places, place_of
 
 Operator = torch._ops.OpOverload
@@ -58,6 +59,7 @@ class Recorder(TorchDispatchMode):
         self.gathered: dict[int, Counter[int]] = {}
         self._phase = Phase.LOAD
         self._source: Any = None
+        self._in_place = InPlace()
 
     def __torch_dispatch__(self, func: Operator, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is _DEVICE_OF:
@@ -66,6 +68,11 @@ class Recorder(TorchDispatchMode):
         if func is _ATTENTION and self.device == standin.NAME:  # under inference_mode no autograd kernel has chosen yet
             with self:
                 return attend(*args, **kwargs)
+        if func in IN_PLACE:
+            same = self._in_place.operator(func, args)
+            if same is not None:
+                same(*args, **kwargs)
+                return args[0]
         result = func(*args, **kwargs)
         hidden = self._hidden(func, args, kwargs, result) if self._hidden else ()
         early = [self._take(one, func) for one in hidden if one.before] if hidden else ()
@@ -79,6 +86,13 @@ class Recorder(TorchDispatchMode):
                 if block >= 0:
                     self._events.append(Event(False, block))
         return result
+
+    def get_ready(self) -> None:
+        """Call it when every mode is entered, and before anything is to be recorded."""
+        self._in_place.measure(self.device)
+        assert not self._live
+        self._blocks.clear()
+        self._events.clear()
 
     # What the driver says.
 
@@ -160,7 +174,7 @@ class Recorder(TorchDispatchMode):
         fresh = self._fresh.get(func)
         if fresh is None:
             fresh = any(one.alias_info is None for one in func._schema.returns) or "resize" in func._schema.name
-            fresh = fresh or func._schema.name.startswith("aten::set_")
+            fresh = fresh or func._schema.name.startswith(("aten::set_", "aten::lift"))
             self._fresh[func] = fresh
         return fresh
 

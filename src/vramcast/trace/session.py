@@ -33,6 +33,7 @@ def tracing(device: str = standin.NAME) -> Iterator[Recorder]:
     recorder = Recorder(device, Places())
     fake = _FakeTensorMode(allow_non_fake_inputs=True)
     with _taken_for_real(), fake, recorder.following(), Values(), torch.device(device):
+        recorder.get_ready()
         yield recorder
 
 

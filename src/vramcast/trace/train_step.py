@@ -32,6 +32,9 @@ class Witness(Protocol):
     def label(self, tensors: Iterable[Tensor], category: Category) -> None:
         """What the storages of these tensors are."""
 
+    def belong(self, tensors: Iterable[Tensor], owner: Tensor) -> None:
+        """These tensors belong to the module of `owner`."""
+
     def label_since(self, event: int, category: Category) -> None:
         """What lives, was born since, and has no name yet."""
 
@@ -99,7 +102,10 @@ class _Trainer:
         if self._clips:
             nn.utils.clip_grad_norm_(self._trained, MAX_NORM, foreach=True)
         self._optimizer.step()
-        self._recorder.label(_states(self._optimizer), Category.OPTIMIZER_STATES)
+        for parameter, state in self._optimizer.state.items():
+            tensors = [value for value in state.values() if isinstance(value, Tensor)]
+            self._recorder.label(tensors, Category.OPTIMIZER_STATES)
+            self._recorder.belong(tensors, parameter)
         self._optimizer.zero_grad(set_to_none=True)
 
     def evaluate(self) -> None:
@@ -148,7 +154,3 @@ class _Trainer:
         self._recorder.enter_phase(phase, name)
         if self._progress is not None:
             self._progress(name)
-
-
-def _states(optimizer: torch.optim.Optimizer) -> Iterable[Tensor]:
-    return (value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor))
