@@ -17,10 +17,10 @@ _OUTSIDE = "outside modules"
 RESIDENT = (Category.PARAMETERS, Category.OPTIMIZER_STATES)
 
 
-class _Live(NamedTuple):
+class _Share(NamedTuple):
     """A number of blocks, and what the allocator granted them."""
 
-    count: int
+    blocks: int
     bytes: int
 
 
@@ -55,21 +55,21 @@ def _named(timeline: Timeline, mark: str, event: int) -> str:
 
 
 def _terms(timeline: Timeline, live: dict[int, int], phase: Phase) -> Iterator[Term]:
-    groups: dict[Category, dict[str, _Live]] = {}
+    groups: dict[Category, dict[str, _Share]] = {}
     for number, size in live.items():
         block = timeline.blocks[number]
         modules = groups.setdefault(block.category, {})
         name = _pattern(block.module)
-        known = modules.get(name, _Live(0, 0))
-        modules[name] = _Live(known.count + 1, known.bytes + size)
+        known = modules.get(name, _Share(0, 0))
+        modules[name] = _Share(known.blocks + 1, known.bytes + size)
     for category in Category:
         if category in groups:
             yield _term(category, groups[category], phase)
 
 
-def _term(category: Category, modules: dict[str, _Live], phase: Phase) -> Term:
+def _term(category: Category, modules: dict[str, _Share], phase: Phase) -> Term:
     size = sum(live.bytes for live in modules.values())
-    count = sum(live.count for live in modules.values())
+    count = sum(live.blocks for live in modules.values())
     return Term(
         bytes=size,
         category=category,
@@ -83,14 +83,14 @@ def _term(category: Category, modules: dict[str, _Live], phase: Phase) -> Term:
     )
 
 
-def _parts(modules: dict[str, _Live]) -> Iterable[Part]:
+def _parts(modules: dict[str, _Share]) -> Iterable[Part]:
     """The largest modules, and the rest together."""
     ranked = sorted(modules.items(), key=lambda item: -item[1].bytes)
     shown_first, rest = ranked[:MOST_PARTS], ranked[MOST_PARTS:]
     for name, live in shown_first:
-        yield Part(name, f"{live.count} blocks", live.bytes)
+        yield Part(name, f"{live.blocks} blocks", live.bytes)
     if rest:
-        others = _Live(sum(live.count for _, live in rest), sum(live.bytes for _, live in rest))
+        others = _Share(sum(live.blocks for _, live in rest), sum(live.bytes for _, live in rest))
         yield Part(f"{len(rest)} other modules", f"{others.count} blocks", others.bytes)
 
 

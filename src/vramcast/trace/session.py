@@ -9,6 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers.utils import import_utils
 
 from vramcast.trace import standin
+from vramcast.trace.autocast import cleared_with_torchs_own
 from vramcast.trace.places import Places
 from vramcast.trace.recorder import Recorder
 from vramcast.trace.values import Values
@@ -32,7 +33,7 @@ def tracing(device: str = standin.NAME) -> Iterator[Recorder]:
     """
     recorder = Recorder(device, Places())
     fake = _FakeTensorMode(allow_non_fake_inputs=True)
-    with _taken_for_real(), fake, recorder.following(), Values(), torch.device(device):
+    with _taken_for_real(), cleared_with_torchs_own(), fake, recorder.following(), Values(), torch.device(device):
         recorder.get_ready()
         yield recorder
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.utils import backend_registration
 
+from vramcast.trace import autocast
 from vramcast.trace.attention import attend
 
 NAME = "standin"
@@ -50,14 +51,16 @@ def _never(*_: Any, **__: Any) -> None:
     raise AssertionError("a kernel ran on the stand-in device")
 
 
-def register() -> torch.library.Library:
-    """Make the stand-in known to torch; the library must stay referenced. Once a process."""
+def register() -> tuple[torch.library.Library, ...]:
+    """Make the stand-in known to torch; the libraries must stay referenced. Once a process."""
     backend_registration._setup_privateuseone_for_python_backend(NAME, backend_module=_Backend())
     library = torch.library.Library("aten", "IMPL")
     for operator in FUSED_ON_CUDA:
         library.impl(operator, _never, "PrivateUse1")
     library.impl("scaled_dot_product_attention", attend, "AutogradPrivateUse1")
-    return library
+    fallback = torch.library.Library("_", "IMPL")
+    autocast.register(library, fallback, NAME)
+    return library, fallback
 
 
-_LIBRARY = register()
+_LIBRARIES = register()

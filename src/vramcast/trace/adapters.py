@@ -1,0 +1,48 @@
+"""PEFT's adapters on a model that is still on `meta`."""
+
+from peft import LoraConfig, get_peft_model
+from torch import nn
+
+from vramcast.domain.errors import InputError
+from vramcast.domain.module_names import canonical_names
+from vramcast.domain.run import Adapter
+
+WORDS = {
+    "attention": frozenset({"q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj"}),
+    "mlp": frozenset({"gate_proj", "up_proj", "down_proj", "gate_up_proj"}),
+}
+
+
+def adapt(model: nn.Module, adapter: Adapter) -> nn.Module:
+    """
+    `model` with low-rank adapters, as PEFT adds them.
+
+    Raises:
+        InputError: the targets name no linear layer of the model.
+    """
+    lora = LoraConfig(
+        r=adapter.rank,
+        target_modules=_targets(model, adapter.targets),
+        lora_dropout=adapter.dropout,
+        use_dora=adapter.dora,
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return get_peft_model(model, lora, autocast_adapter_dtype=adapter.fp32)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise InputError(f"PEFT: {str(error).splitlines()[0][:160]}", "--lora-targets all-linear") from error
+
+
+def _targets(model: nn.Module, targets: tuple[str, ...]) -> str | list[str]:
+    """Words and canonical names as the model's own module names."""
+    if targets == ("all-linear",):
+        return "all-linear"
+    wanted = {name for target in targets for name in WORDS.get(target, {target})}
+    kind = getattr(getattr(model, "config", None), "model_type", "")
+    own = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    found = sorted(name for name in own if name in wanted or wanted & set(canonical_names(name, kind)))
+    if not found:
+        raise InputError(
+            f"no linear layer is called {', '.join(sorted(wanted))[:80]}", f"its own: {', '.join(sorted(own))}"
+        )
+    return found
