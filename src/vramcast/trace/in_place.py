@@ -1,15 +1,17 @@
 """
-What autograd does in place on plain tensors, and out of place as soon as a dispatch mode looks on.
+What torch does in place on plain tensors, and out of place as soon as a dispatch mode looks on.
 
 The engine adds two gradients of one tensor into the first one if nobody else holds it; some formulas write into the zeros that
-they have just made. Under any dispatch mode torch takes tensors for subclasses and leaves their storages alone, so that a trace
-would see storages that a real step never has. Here the operator in place is found again.
+they have just made; `linear` and attention's `math` add to a product that they have just made. Under any dispatch mode torch
+takes tensors for subclasses and leaves their storages alone, so that a trace would see storages that a real step never has.
+Here the operator in place is found again.
 
-Source: torch/csrc/autograd/input_buffer.cpp (`can_accumulate_inplace`), FunctionsManual.cpp, ATen/TensorSubclassLikeUtils.h.
+Source: torch/csrc/autograd/input_buffer.cpp (`can_accumulate_inplace`), FunctionsManual.cpp, ATen/TensorSubclassLikeUtils.h,
+ATen/native/transformers/attention.cpp (`_scaled_dot_product_attention_math`), ATen/native/Linear.cpp.
 """
 
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,41 +31,62 @@ _ENGINE = graph._engine_run_backward.__code__
 _CUSTOM = BackwardCFunction.apply.__code__
 
 
+class Held(NamedTuple):
+    """How often a tensor is referred to, by C++, through its storage, and by Python."""
+
+    tensor: int
+    storage: int
+    python: int
+
+
 class InPlace:
     """
-    Knows which calls of autograd would be in place.
+    Knows which calls of torch's own code would be in place.
 
-    How many references a tensor has that only autograd holds depends on the modes that are entered, so it is measured once.
+    How many references there are to a tensor that only torch holds depends on the modes that are entered: it is measured.
     """
 
     def __init__(self) -> None:
-        self._alone: tuple[int, int] | None = None
+        self._measures = False
+        self._alone: dict[bool, Held] = {}  # by whether autograd runs
 
     def measure(self, device: str) -> None:
-        """Let the engine add two gradients that nobody holds; call it when all modes are entered."""
-        self._alone = None
-        x = torch.ones(2, device=device, requires_grad=True)
-        y = x * 2
-        (y.sin() + y.cos()).backward(torch.ones(2, device=device))
+        """Let torch add to tensors that nobody else holds; call it when all modes are entered."""
+        x = torch.ones(1, 1, 2, 2, device=device, requires_grad=True)
+        self._alone.clear()
+        self._measures = True
+        y = torch._scaled_dot_product_attention_math(x, x, x, x.detach())[0]
+        y = y * 2
+        (y.sin() + y.cos()).backward(torch.ones_like(x))
+        self._measures = False
 
     def operator(self, func: Operator, args: Any) -> Operator | None:
-        """The operator in place that autograd would have called on `args`, None if the caller is not autograd."""
-        if torch.is_grad_enabled() or torch._C._current_autograd_node() is None or not _called_by_autograd():
-            return None
+        """The operator in place that torch would have called on `args`, None if the caller is not torch itself."""
+        backward = not torch.is_grad_enabled() and torch._C._current_autograd_node() is not None
+        if func is not _ATEN.add.Tensor:
+            return IN_PLACE[func] if backward and _called_by_autograd() else None
         first: Tensor = args[0]
-        held = first._use_count(), torch._C._storage_Use_Count(first.untyped_storage()._cdata)
-        if self._alone is None:
-            self._alone = held
-        if held != self._alone or not torch._prims_common.is_non_overlapping_and_dense_or_false(first):
+        if first._is_zerotensor() or (backward and not _called_by_autograd()):
             return None
-        return IN_PLACE[func]
+        held = _held(first)
+        if self._measures:
+            self._alone.setdefault(backward, held)
+        dense = torch._prims_common.is_non_overlapping_and_dense_or_false
+        return IN_PLACE[func] if held == self._alone.get(backward) and dense(first) else None
+
+
+def _held(tensor: Tensor) -> Held:
+    uses: int = tensor._use_count()  # type: ignore[attr-defined]
+    return Held(uses, torch._C._storage_Use_Count(tensor.untyped_storage()._cdata), sys.getrefcount(tensor))
 
 
 def _called_by_autograd() -> bool:
     """Not by the Python code of a custom function."""
     frame = sys._getframe()
-    while frame is not None and frame.f_code is not _ENGINE:
+    while frame.f_code is not _ENGINE:
         if frame.f_code is _CUSTOM:
             return False
-        frame = frame.f_back  # type: ignore[assignment]
+        if frame.f_back is None:
+            return True
+        frame = frame.f_back
     return True

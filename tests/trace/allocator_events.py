@@ -1,0 +1,132 @@
+"""
+What a real step on the CPU allocates, read from the CPU allocator's own events, without any dispatch mode.
+
+A dispatch mode would change what it looks at: under it autograd gives up its work in place. torch's profiler sees every
+allocation and free, and the operator around it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+from torch._C._profiler import _EventType
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from vramcast.domain.forecast import Category, Phase
+
+MARK = "mark "
+NUMBER = 8  # bytes of the tensor into which a Python number is wrapped on its way into an operator
+
+
+class Birth(NamedTuple):
+    """A storage is born: its bytes, and the bytes that live with it."""
+
+    size: int
+    live: int
+
+
+Curve = list[str | Birth]
+"""Births in program order; a word is the mark of a phase."""
+
+
+class Announcer:
+    """Takes what a training step says for marks in the profile; knows nothing else."""
+
+    device = "cpu"
+    now = 0
+
+    def enter_phase(self, phase: Phase, name: str) -> None:  # noqa: ARG002 - as a recorder
+        """Leave a mark."""
+        with record_function(MARK + name):
+            pass
+
+    def label(self, tensors: Iterable[torch.Tensor], category: Category) -> None:
+        """Nothing is labelled."""
+
+    def belong(self, tensors: Iterable[torch.Tensor], owner: torch.Tensor) -> None:
+        """Nothing belongs."""
+
+    def label_since(self, event: int, category: Category) -> None:
+        """Nothing is labelled."""
+
+
+class _Allocation(NamedTuple):
+    time: int
+    address: int
+    bytes: int
+    operator: Any
+    mark: str = ""
+
+
+def allocations(program: Callable[[], None], resident: int) -> Curve:
+    """What `program` allocates while `resident` bytes are there already, from its first mark on."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        program()
+    events: list[_Allocation] = []
+    for node in seen.profiler.kineto_results.experimental_event_tree():  # type: ignore[union-attr]
+        events.extend(_walk(node, None))
+    events.sort(key=lambda event: event.time)
+    return _curve(events, resident)
+
+
+def _walk(node: Any, operator: Any) -> Iterator[_Allocation]:
+    if node.tag == _EventType.Allocation:
+        yield _Allocation(node.start_time_ns, node.extra_fields.ptr, node.extra_fields.alloc_size, operator)
+    elif node.tag == _EventType.TorchOp:
+        if node.name.startswith(MARK):
+            yield _Allocation(node.start_time_ns, 0, 0, None, node.name.removeprefix(MARK))
+        elif operator is None and _is_one(node):
+            operator = node
+    for child in node.children:
+        yield from _walk(child, operator)
+
+
+def _is_one(node: Any) -> bool:
+    """An operator, not just a call of others, such as another overload of its own name."""
+    if not node.name.startswith("aten::"):
+        return False
+    if any(_composite().get(node.name, ())):
+        return not all(_composite()[node.name]) and all(child.name != node.name for child in node.children)
+    return True
+
+
+@cache
+def _composite() -> dict[str, list[bool]]:
+    """Which overloads of an operator are nothing but calls of others."""
+    implicit: dict[str, list[bool]] = {}
+    for name in torch._C._dispatch_get_all_op_names():
+        base, _, overload = name.partition(".")
+        if not overload.endswith("out"):
+            whole = torch._C._dispatch_has_kernel_for_dispatch_key(name, "CompositeImplicitAutograd")
+            implicit.setdefault(base, []).append(whole)
+    return implicit
+
+
+def _curve(events: list[_Allocation], live: int) -> Curve:
+    left_out = _left_out(events)
+    curve: Curve = []
+    for number, event in enumerate(events):
+        if event.mark:
+            curve.append(event.mark)
+        elif number not in left_out:
+            live += event.bytes
+            if event.bytes > 0 and curve:
+                curve.append(Birth(event.bytes, live))
+    return curve
+
+
+def _left_out(events: list[_Allocation]) -> set[int]:
+    """What an operator takes for itself and gives back before it returns, and Python numbers."""
+    born: dict[int, int] = {}
+    out: set[int] = set()
+    for number, event in enumerate(events):
+        if event.bytes > 0:
+            born[event.address] = number
+        elif event.address in born:
+            first = born.pop(event.address)
+            operator = events[first].operator
+            within = operator is not None and operator is event.operator
+            if within or (operator is None and events[first].bytes == NUMBER):
+                out |= {first, number}
+    return out
