@@ -1,5 +1,6 @@
 """The use case everything else builds on: from words to a forecast."""
 
+from vramcast.app.engines import Progress, engine_named, traced
 from vramcast.app.options import SERVING, Options, flag
 from vramcast.app.serve_run import choose_serve_run
 from vramcast.app.train_run import choose_train_run
@@ -8,7 +9,7 @@ from vramcast.catalog.gpus import find_device, free_form_device
 from vramcast.catalog.stacks import find_stack
 from vramcast.domain.device import Device
 from vramcast.domain.errors import InputError
-from vramcast.domain.forecast import Assumption, Forecast
+from vramcast.domain.forecast import Assumption, Engine, Forecast
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.run import Method, Run, ServeRun
 from vramcast.domain.stack import Stack
@@ -30,6 +31,8 @@ def predict(
     *,
     stack: str | Stack | None = None,
     offline: bool = False,
+    engine: str | Engine = Engine.RULES,
+    progress: Progress | None = None,
     **options: object,
 ) -> Forecast:
     """
@@ -41,12 +44,15 @@ def predict(
         device: a device's name or a Device; None: no verdict.
         stack: a framework whose defaults apply, `name` or `name@version`.
         offline: keep a hub id to the local cache.
+        engine: `rules`, closed forms, or `trace`, the real code on a device that stores nothing (the `trace` extra).
+        progress: called with each phase as the trace enters it.
         options: what the command line takes as flags, spelt with underscores (`seq_len=4096`, `method="qlora"`).
 
     Raises:
         InputError: something is misspelt, missing or impossible.
         UnsupportedError: no closed form knows the model or the run.
     """
+    witness = engine_named(engine)
     chosen = Options(options)
     spec = load_model(model, offline=offline) if isinstance(model, str) else model
     card = _device(device, chosen)
@@ -60,7 +66,13 @@ def predict(
             assumptions = (named, *assumptions)
     elif set(chosen.given()) - {"memory"}:
         raise InputError("give either a run or options, not both")
-    return _forecast(spec, run, software, card, assumptions)
+    if witness is Engine.RULES:
+        return _forecast(spec, run, software, card, assumptions)
+    if not isinstance(model, str):
+        raise InputError(
+            "a trace needs the model's config, not its sizes alone", "give its name, folder or config.json"
+        )
+    return traced(model, spec, run, software, card, assumptions, offline=offline, progress=progress)
 
 
 def _device(device: str | Device | None, options: Options) -> Device | None:

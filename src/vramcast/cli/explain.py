@@ -4,13 +4,14 @@ from typing import Any
 
 import click
 
-from vramcast.cli.options import RunCommand, forecast_of, lang_option, run_options
+from vramcast.cli.options import RunCommand, engine_options, forecast_of, lang_option, run_options
 from vramcast.cli.output import style
 from vramcast.render.explain import explain_text
 
 
 @click.command(cls=RunCommand)
 @run_options
+@engine_options
 @lang_option
 def explain(model: str, *, lang: str, **options: Any) -> None:
     """

@@ -54,6 +54,13 @@ def _switch(section: str, name: str, text: str) -> Callable[[F], F]:
     return click.option(f"--{name}", cls=RunOption, section=section, is_flag=True, help=text)
 
 
+def engine_options(command: F) -> F:
+    """`--engine` and `--exact`, as a decorator."""
+    text = "Who answers: rules (closed forms) or trace (the real code on a device that stores nothing)."
+    exact = click.option("--exact", cls=RunOption, section=RUN, is_flag=True, help="Short for --engine trace.")
+    return click.option("--engine", cls=RunOption, section=RUN, metavar="NAME", help=text)(exact(command))
+
+
 RUN, TRAIN, ADAPT, SERVE = "The run", "Training", "LoRA and QLoRA", "Serving (--method serve)"
 FLAGS: dict[str, Callable[[Any], Any]] = {
     "method": _one_of(RUN, "method", Method, "What to do", "serve"),
@@ -111,9 +118,21 @@ def forecast_of(model: str, options: Mapping[str, Any]) -> Forecast:
     Raises:
         InputError, UnsupportedError: as `predict`.
     """
-    return predict(
-        model, None, options["gpu"], stack=options["stack"], offline=options["offline"], **run_words_of(options)
-    )
+    from vramcast.cli.progress import shown_progress
+
+    engine = "trace" if options.get("exact") else options.get("engine") or "rules"
+    words = run_words_of(options)
+    with shown_progress(f"tracing {model}" if engine == "trace" else "") as progress:
+        return predict(
+            model,
+            None,
+            options["gpu"],
+            stack=options["stack"],
+            offline=options["offline"],
+            engine=engine,
+            progress=progress,
+            **words,
+        )
 
 
 def run_words_of(options: Mapping[str, Any]) -> dict[str, Any]:

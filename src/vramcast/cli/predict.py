@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from vramcast.cli.options import RunCommand, forecast_of, lang_option, run_options
+from vramcast.cli.options import RunCommand, engine_options, forecast_of, lang_option, run_options
 from vramcast.cli.output import json_of, markdown_of, style
 from vramcast.domain.errors import InputError
 from vramcast.domain.forecast import Forecast
@@ -14,6 +14,7 @@ FORMATS = ("human", "json", "markdown")
 
 @click.command(cls=RunCommand)
 @run_options
+@engine_options
 @click.option("--fits", is_flag=True, help="Exit with 1 if it does not fit; needs --gpu or --memory.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="human", help="How to print the answer.")
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")

@@ -48,6 +48,18 @@ def read_hub_model(repo: str, revision: str | None = None, *, offline: bool = Fa
     return replace(model, notes=(*model.notes, *notes))
 
 
+def hub_config(repo: str, revision: str | None = None, *, offline: bool = False) -> Path:
+    """
+    The `config.json` of `org/name` in the local cache, downloaded if need be.
+
+    Raises:
+        InputError, UnsupportedError: as `read_hub_model`.
+    """
+    offline = _prepare(offline)
+    trouble = None if offline else _trouble(repo, revision)
+    return _config_file(repo, revision, offline or trouble is not None, trouble)
+
+
 # Private functions
 
 

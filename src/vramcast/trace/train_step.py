@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from vramcast.domain.forecast import Category, Phase
-from vramcast.domain.run import TrainRun
+from vramcast.domain.run import Loss, TrainRun
 from vramcast.domain.stack import Stack
-from vramcast.trace.optimizers import make_optimizer
+from vramcast.trace.losses import loss_without_logits
+from vramcast.trace.update import Update
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-CLIPPING = ("hf-trainer", "trl-sft")  # frameworks that clip gradients to a norm of 1 unless told otherwise
-MAX_NORM = 1.0
 
 
 class Witness(Protocol):
@@ -49,7 +48,7 @@ def train(
     evaluate: bool = False,
     gather: bool = False,
     progress: Callable[[str], None] | None = None,
-) -> None:
+) -> int:
     """
     Train `model`, which is on the recorder's device, for `steps` steps; then evaluate, and gather its state, if asked.
 
@@ -58,12 +57,16 @@ def train(
 
     Args:
         model: as it is trained, with adapters and checkpointing in place.
-        run, stack: what a step is.
+        run: what a step is.
+        stack: the framework that runs it; its defaults say what `run` does not.
         recorder: who is told the phases, and what tensors are.
         steps: the first creates optimizer states, the second is as all others.
         evaluate: a forward pass without gradients, logits included.
         gather: the state dict, brought to the host.
         progress: called with the name of each phase.
+
+    Returns:
+        Bytes of paged optimizer states, which lie outside torch's allocator.
     """
     trainer = _Trainer(model, run, stack, recorder, progress)
     for step in range(1, steps + 1):
@@ -72,6 +75,7 @@ def train(
         trainer.evaluate()
     if gather:
         trainer.gather()
+    return trainer.paged_bytes
 
 
 class _Trainer:
@@ -82,15 +86,20 @@ class _Trainer:
     ) -> None:
         self._model = model
         self._run = run
-        self._clips = stack.name in CLIPPING
         self._holds = stack.default("holds_logits") == "yes"
         self._recorder = recorder
         self._progress = progress
-        self._trained = [p for p in model.parameters() if p.requires_grad]
-        self._optimizer = make_optimizer(run.optimizer, self._trained)
         recorder.label([*model.parameters(), *model.buffers()], Category.PARAMETERS)
-        for parameter in self._trained:
-            parameter.register_post_accumulate_grad_hook(self._has_gradient)
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.register_post_accumulate_grad_hook(self._has_gradient)
+        self._update = Update(model, run, stack, recorder.device)
+        self._label_kept()
+
+    @property
+    def paged_bytes(self) -> int:
+        """Bytes of paged optimizer states."""
+        return self._update.paged_bytes
 
     def step(self, name: str) -> None:
         """One optimizer step over all micro-batches."""
@@ -99,21 +108,16 @@ class _Trainer:
             suffix = f" {number}" if self._run.accum_steps > 1 else ""
             self._pass(f"{name} forward{suffix}", f"{name} backward{suffix}")
         self._enter(Phase.OPTIMIZER_STEP, f"{name} update")
-        if self._clips:
-            nn.utils.clip_grad_norm_(self._trained, MAX_NORM, foreach=True)
-        self._optimizer.step()
-        for parameter, state in self._optimizer.state.items():
-            tensors = [value for value in state.values() if isinstance(value, Tensor)]
-            self._recorder.label(tensors, Category.OPTIMIZER_STATES)
-            self._recorder.belong(tensors, parameter)
-        self._optimizer.zero_grad(set_to_none=True)
+        self._update.step()
+        self._label_kept()
 
     def evaluate(self) -> None:
         """A forward pass with loss and logits, no graph."""
         self._enter(Phase.EVALUATE, "evaluate")
         self._model.eval()
-        with torch.no_grad():
-            self._forward()
+        ids, labels = self._batch()
+        with torch.no_grad(), self._autocast():
+            self._model(input_ids=ids, labels=labels)
 
     def gather(self) -> None:
         """The state dict on the host."""
@@ -124,27 +128,40 @@ class _Trainer:
     def _pass(self, forward: str, backward: str) -> None:
         self._enter(Phase.FORWARD, forward)
         began = self._recorder.now
-        outputs = self._forward()
-        loss = outputs.loss
+        loss, held = self._loss()
         if self._run.accum_steps > 1:
             loss = loss / self._run.accum_steps
         if not self._holds:
-            del outputs
+            held = None
         self._recorder.label_since(began, Category.ACTIVATIONS)
         self._enter(Phase.BACKWARD, backward)
-        loss.backward()
+        self._update.scaled(loss).backward()
+        del held
 
-    def _forward(self) -> Any:
+    def _loss(self) -> tuple[Tensor, Any]:
+        """The loss, and what the caller of the model holds beside it."""
+        ids, labels = self._batch()
+        with self._autocast():
+            if self._run.loss is not Loss.STOCK:
+                return loss_without_logits(self._model, self._run.loss, ids, labels), None
+            outputs = self._model(input_ids=ids, labels=labels)
+            return outputs.loss, outputs
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
         shape = self._run.micro_batch, self._run.seq_len
         ids, labels = (torch.zeros(shape, dtype=torch.long, device=self._recorder.device) for _ in range(2))
         self._recorder.label((ids, labels), Category.ACTIVATIONS)
-        with self._autocast():
-            return self._model(input_ids=ids, labels=labels)
+        return ids, labels
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if not (self._run.autocast or self._run.precision.is_amp):
             return nullcontext()
         return torch.autocast(self._recorder.device, dtype=DTYPES[self._run.precision.compute])
+
+    def _label_kept(self) -> None:
+        for tensors, owner in self._update.kept():
+            self._recorder.label(tensors, Category.OPTIMIZER_STATES)
+            self._recorder.belong(tensors, owner)
 
     def _has_gradient(self, parameter: Tensor) -> None:
         if parameter.grad is not None:

@@ -1,0 +1,54 @@
+"""Which witness answers: closed forms at once, or the real code on a device that stores nothing."""
+
+from collections.abc import Callable
+
+from vramcast.domain.device import Device
+from vramcast.domain.errors import InputError
+from vramcast.domain.forecast import Assumption, Engine, Forecast
+from vramcast.domain.model import ModelSpec
+from vramcast.domain.run import Run
+from vramcast.domain.stack import Stack
+
+INSTALL = "pip install 'vramcast[trace]'"
+Progress = Callable[[str], None]
+
+
+def engine_named(word: str | Engine) -> Engine:
+    """
+    The engine that `word` means.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    try:
+        return Engine(word)
+    except ValueError:
+        raise InputError(f"--engine cannot be {str(word)[:40]!r}", f"one of: {', '.join(Engine)}") from None
+
+
+def traced(
+    name: str,
+    model: ModelSpec,
+    run: Run,
+    stack: Stack,
+    device: Device | None,
+    assumptions: tuple[Assumption, ...],
+    *,
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> Forecast:
+    """
+    The trace's forecast of the model called `name`.
+
+    Raises:
+        InputError: the `trace` extra is not installed, or `name` has no config to build a model from.
+        UnsupportedError: transformers does not know the model, or the trace not the run.
+    """
+    try:
+        from vramcast.trace.forecast import forecast, trace_run
+    except ImportError as error:
+        raise InputError(f"the trace needs packages that are not installed: {error.name}", INSTALL) from error
+    from vramcast.sources.raw_config import raw_config
+
+    config = raw_config(name, offline=offline)
+    return forecast(model, trace_run(config, run, stack, device, progress=progress), run, stack, device, assumptions)
