@@ -64,7 +64,7 @@ def allocations(program: Callable[[], None], resident: int) -> Curve:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         program()
     events: list[_Allocation] = []
-    for node in seen.profiler.kineto_results.experimental_event_tree():  # type: ignore[union-attr]
+    for node in seen.profiler.kineto_results.experimental_event_tree():
         events.extend(_walk(node, None))
     events.sort(key=lambda event: event.time)
     return _curve(events, resident)
