@@ -1,23 +1,32 @@
 """A timeline replayed through the caching allocator."""
 
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 from vramcast.domain.timeline import Timeline
-from vramcast.trace.allocator import Allocator, OutOfMemory, Piece
-from vramcast.trace.allocator_settings import AllocatorSettings
+from vramcast.trace.allocator import Allocator, DriverCall, OutOfMemory
+from vramcast.trace.allocator_settings import SMALL, AllocatorSettings
+from vramcast.trace.free_blocks import FreeBlocks
+from vramcast.trace.segment import FREE, Part, Segment, segments_of
 
 
 class Stretch(NamedTuple):
     """
     What happened between two marks of a timeline.
 
-    `allocated` is the most that was allocated, right after event number `event`; `reserved` the most that was reserved.
+    `allocated` is the most that was allocated, right after event number `event`; `reserved` the most that was reserved,
+    right after event number `reserved_event`. Both events are the one before the stretch if nothing grew in it.
     """
 
     allocated: int
     event: int
     reserved: int
+    reserved_event: int
+    allocated_before: int
+    reserved_before: int
 
 
 class Failure(NamedTuple):
@@ -36,13 +45,19 @@ class Replay:
 
     Attributes:
         granted: bytes of the block that each block of the timeline got: rounded, with an end too small to split off.
+        addresses: where each block of the timeline was; segments lie apart, in the order in which they were made.
         stretches: one before the first mark and one from each mark on.
+        calls: what was got from the driver and given back.
+        segments: what was reserved at the end.
         retries: times that cached segments were given back because the device was full.
         failure: None if everything was served; else the replay ends there.
     """
 
     granted: tuple[int, ...]
+    addresses: tuple[int, ...]
     stretches: tuple[Stretch, ...]
+    calls: tuple[DriverCall, ...]
+    segments: tuple[Segment, ...]
     retries: int
     failure: Failure | None
 
@@ -52,56 +67,171 @@ class Replay:
         return max(self.stretches, key=lambda stretch: stretch.allocated)
 
     @property
+    def reserved_peak(self) -> Stretch:
+        """The stretch with the most reserved."""
+        return max(self.stretches, key=lambda stretch: stretch.reserved)
+
+    @property
     def reserved(self) -> int:
         """The most that was reserved."""
-        return max(stretch.reserved for stretch in self.stretches)
+        return self.reserved_peak.reserved
 
 
-def replay(timeline: Timeline, settings: AllocatorSettings | None = None, capacity: int | None = None) -> Replay:
+def replay(
+    timeline: Timeline,
+    settings: AllocatorSettings | None = None,
+    capacity: int | None = None,
+    *,
+    empty_cache: Collection[int] = (),
+    start: Sequence[Segment] = (),
+    addresses: Iterable[int] | None = None,
+) -> Replay:
     """
-    What a CUDA device's allocator would count for `timeline`.
+    What a CUDA device's allocator would count for `timeline`. Blocks of no bytes never reach it.
+
+    Args:
+        timeline: what the program asked for and gave back.
+        settings: of the allocator; None: torch's defaults.
+        capacity: bytes that the driver can give; None: no limit.
+        empty_cache: events before which `torch.cuda.empty_cache` is called.
+        start: segments there are before the program begins; the timeline's first events are the births of their blocks.
+        addresses: of new segments in the order in which they are made; None: rising.
 
     Ignores:  frees that wait for another stream (`record_stream`); private pools of CUDA graphs.
     """
-    allocator = Allocator(settings or AllocatorSettings(), capacity)
-    pieces: list[Piece | None] = [None] * len(timeline.blocks)
-    granted = [0] * len(timeline.blocks)
+    playback = _Playback(timeline, Allocator(settings or AllocatorSettings(), capacity, addresses))
+    playback.adopt(start)
+    cuts = [(event, False) for event in empty_cache] + [(mark.event, True) for mark in timeline.marks]
     stretches: list[Stretch] = []
-    failure: Failure | None = None
-    start = 0
-    for end in (*(mark.event for mark in timeline.marks), len(timeline.events)):
-        stretch, failure = _stretch(timeline, start, end, allocator, pieces, granted)
-        stretches.append(stretch)
-        start = end
-        if failure is not None:
+    for event, is_mark in (*sorted(cuts), (len(timeline.events), True)):
+        playback.play(event)
+        if is_mark or playback.failure:
+            stretches.append(playback.close())
+        else:
+            playback.allocator.release(event)
+        if playback.failure:
             break
-    return Replay(granted=tuple(granted), stretches=tuple(stretches), retries=allocator.retries, failure=failure)
+    return playback.result(tuple(stretches))
 
 
-def _stretch(
-    timeline: Timeline,
-    start: int,
-    end: int,
-    allocator: Allocator,
-    pieces: list[Piece | None],
-    granted: list[int],
-) -> tuple[Stretch, Failure | None]:
-    blocks, malloc, free = timeline.blocks, allocator.malloc, allocator.free
-    most, at, reserved = allocator.allocated, start - 1, allocator.reserved
-    for position, (born, number) in enumerate(timeline.events[start:end], start):
-        if not born:
-            piece = pieces[number]
-            assert piece is not None, number
-            free(piece)
-            continue
-        block = blocks[number]
+class _Nothing(FreeBlocks):
+    """Where requests of no bytes go."""
+
+    __slots__ = ()
+
+    def take(self, size: int) -> tuple[int, int]:
+        return 0, 0
+
+    def put(self, address: int, size: int) -> int:
+        return address
+
+
+class _Playback:
+    """How far a replay has come."""
+
+    def __init__(self, timeline: Timeline, allocator: Allocator) -> None:
+        self.allocator = allocator
+        self.failure: Failure | None = None
+        self._timeline = timeline
+        self._requests = _requests(timeline, allocator)
+        self._addresses = [0] * len(timeline.blocks)
+        self._granted = [0] * len(timeline.blocks)
+        self._position = 0
+        self._allocated = self._most = self._most_reserved = 0
+        self._at = self._reserved_at = -1
+        self._before = 0, 0
+
+    def adopt(self, segments: Sequence[Segment]) -> None:
+        """Start with these; the births of their blocks are past."""
+        for segment in segments:
+            self.allocator.adopt(segment)
+            for address, size, block in segment.parts:
+                if block != FREE:
+                    self._addresses[block], self._granted[block] = address, size
+                    self._allocated += size
+                    self._position += 1
+        self._open()
+
+    def play(self, end: int) -> None:
+        """Up to event number `end`; what takes most of the time, so with local names."""
+        requests, addresses, granted = self._requests, self._addresses, self._granted
+        allocated, most, at = self._allocated, self._most, self._at
+        for position, (born, number) in enumerate(self._timeline.events[self._position : end], self._position):
+            size, pool = requests[number]
+            if not born:
+                size = granted[number]
+                allocated -= size
+                pool.put(addresses[number], size)
+                continue
+            block = pool.take(size)
+            if block is None:
+                block = self._grow(pool, size, position, allocated)
+                if block is None:
+                    break
+            addresses[number], granted[number] = block
+            allocated += block[1]
+            if allocated > most:
+                most, at = allocated, position
+        self._position = max(self._position, end)
+        self._allocated, self._most, self._at = allocated, most, at
+
+    def close(self) -> Stretch:
+        """The stretch since the last call."""
+        before = self._before
+        stretch = Stretch(self._most, self._at, self._most_reserved, self._reserved_at, *before)
+        self._open()
+        return stretch
+
+    def result(self, stretches: tuple[Stretch, ...]) -> Replay:
+        """The whole."""
+        return Replay(
+            granted=tuple(self._granted),
+            addresses=tuple(self._addresses),
+            stretches=stretches,
+            calls=tuple(self.allocator.calls),
+            segments=tuple(self._segments()),
+            retries=self.allocator.retries,
+            failure=self.failure,
+        )
+
+    def _open(self) -> None:
+        self._before = self._most, self._most_reserved = self._allocated, self.allocator.reserved
+        self._at = self._reserved_at = self._position - 1
+
+    def _grow(self, pool: FreeBlocks, size: int, position: int, allocated: int) -> tuple[int, int] | None:
         try:
-            pieces[number] = piece = malloc(block.bytes, block.stream)
+            block = self.allocator.grow(pool, size, position)
         except OutOfMemory:
-            failure = Failure(position, block.bytes, allocator.allocated, allocator.reserved)
-            return Stretch(most, at, max(reserved, allocator.reserved)), failure
-        granted[number] = piece.size
-        if allocator.allocated > most:
-            most, at = allocator.allocated, position
-        reserved = max(reserved, allocator.reserved)
-    return Stretch(most, at, reserved), None
+            requested = self._timeline.blocks[self._timeline.events[position].block].bytes
+            self.failure = Failure(position, requested, allocated, self.allocator.reserved)
+            return None
+        if self.allocator.reserved > self._most_reserved:
+            self._most_reserved, self._reserved_at = self.allocator.reserved, position
+        return block
+
+    def _segments(self) -> Iterator[Segment]:
+        end = self.failure.event if self.failure else len(self._timeline.events)
+        seen = Counter(map(itemgetter(1), self._timeline.events[:end]))
+        used: dict[FreeBlocks, list[Part]] = {}
+        for number, times in seen.items():
+            if times == 1:  # born, and not freed
+                part = Part(self._addresses[number], self._granted[number], number)
+                used.setdefault(self._requests[number][1], []).append(part)
+        for pool in self.allocator.pools.values():
+            yield from segments_of(pool.stream, pool, used.get(pool, ()), small=pool.small)
+
+
+def _requests(timeline: Timeline, allocator: Allocator) -> list[tuple[int, FreeBlocks]]:
+    """The rounded bytes of each block, and the pool that serves it."""
+    nothing = _Nothing(allocator.settings, 0, small=True)
+    known: dict[tuple[int, int], tuple[int, FreeBlocks]] = {}
+    requests = []
+    for block in timeline.blocks:
+        key = block.bytes, block.stream
+        request = known.get(key)
+        if request is None:
+            size = allocator.settings.block_size(block.bytes)
+            pool = allocator.pool(block.stream, small=size <= SMALL) if block.bytes else nothing
+            request = known[key] = size, pool
+        requests.append(request)
+    return requests
