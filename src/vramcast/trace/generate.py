@@ -17,7 +17,7 @@ from vramcast.trace.recorder import Recorder
 
 CACHE_NAMES = ("past_key_values", "cache_params", "state", "mems", "past_buckets_states")
 READ_IN_ONE_PASS = ("mamba", "recurrentgemma")  # classes that do not hand their cache from chunk to chunk
-Progress = Callable[[int, int], None]
+Progress = Callable[[str], None]
 
 
 def serve(
@@ -34,7 +34,7 @@ def serve(
 
     B sequences of max_model_len - `decode_steps` tokens are read, in passes of `prefill_tokens` tokens if that is given; then
     one token a pass, `decode_steps` times. After the last pass the cache holds max_model_len tokens of each sequence. Every
-    pass is a mark, and so is the choice of a token behind it; `progress` hears passes done and passes in all.
+    pass is a mark, and so is the choice of a token behind it; `progress` is called with the name of each pass.
 
     Source:   transformers 5.23 generation/utils.py (`generate`, `_prefill`, `_sample`).
     Ignores:  compiled passes, which generation makes with a static cache on CUDA; a compiler's temporaries and CUDA graphs'
@@ -59,7 +59,7 @@ def serve(
         prefill_chunk_size=chunk,
         **generation_options(cache, model.config),
     )
-    follower = _Follower(model, recorder, -(-prompt // chunk) if chunk else 1, decode_steps, progress)
+    follower = _Follower(model, recorder, -(-prompt // chunk) if chunk else 1, progress)
     recorder.places.know(model)
     recorder.label((*model.parameters(), *model.buffers()), Category.PARAMETERS)
     recorder.enter_phase(Phase.PREFILL, "prompts")
@@ -103,7 +103,6 @@ class _Follower:
     model: PreTrainedModel
     recorder: Recorder
     prefills: int
-    decodes: int
     progress: Progress | None
     passes: int = 0
 
@@ -114,14 +113,15 @@ class _Follower:
         def before(*_: Any) -> None:
             if not self.passes:
                 self.recorder.label_since(start, Category.ACTIVATIONS)
-            self.recorder.enter_phase(*self._pass)
+            phase, name = self._pass
+            self.recorder.enter_phase(phase, name)
+            if self.progress:
+                self.progress(name)
 
         def after(_: Any, __: Any, given: dict[str, Any], output: Any) -> None:
             self._label(given, output)
             self.recorder.enter_phase(self._pass[0], "next token")
             self.passes += 1
-            if self.progress:
-                self.progress(self.passes, self.prefills + self.decodes)
 
         hooks = (
             self.model.register_forward_pre_hook(before),
