@@ -1,11 +1,11 @@
 """What to change when a run does not fit: one option at a time, each tried."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vramcast.app.predict import predict
 from vramcast.domain.errors import VramcastError
-from vramcast.domain.forecast import Forecast
+from vramcast.domain.forecast import Engine, Forecast
 from vramcast.domain.run import AttentionKernel, Loss, Method, Precision, Recompute, Run, ServeRun, TrainRun
 from vramcast.domain.stack import Stack
 
@@ -44,6 +44,19 @@ def single_changes(forecast: Forecast, stack: str | None, options: dict[str, obj
     ]
     others = sorted((one for one in found if not one.fits), key=lambda one: one.forecast.tiers.process)
     return (*(one for one in found if one.fits), *others)
+
+
+def retraced(name: str, change: SingleChange, stack: str | None, options: dict[str, object]) -> SingleChange:
+    """
+    The same change of the model called `name`, answered by the trace instead of by rules.
+
+    Raises:
+        InputError, UnsupportedError: as `predict`.
+    """
+    kept = {key: value for key, value in options.items() if key != "memory"}
+    changed = {**kept, change.option: change.value}
+    forecast = predict(name, None, change.forecast.device, stack=stack, engine=Engine.TRACE, **changed)  # type: ignore[arg-type]
+    return replace(change, forecast=forecast)
 
 
 def _try(forecast: Forecast, stack: str | None, options: dict[str, object]) -> Forecast | None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import click
 
 from vramcast.cli.options import run_words_of, typed
-from vramcast.domain.forecast import Forecast
+from vramcast.cli.progress import shown_progress
+from vramcast.domain.forecast import Engine, Forecast
 from vramcast.render.headline import need_words
 from vramcast.render.terminal import NextStep
 
@@ -28,7 +29,20 @@ def next_steps(context: click.Context, forecast: Forecast) -> list[NextStep]:
     from vramcast.app.single_changes import single_changes
 
     changes = single_changes(forecast, context.params["stack"], run_words_of(context.params))
-    return [*(_change(context, change) for change in changes[:MOST]), _explain(context)]
+    return [*(_change(context, change) for change in _answered(context, forecast, changes[:MOST])), _explain(context)]
+
+
+def _answered(
+    context: click.Context, forecast: Forecast, changes: "tuple[SingleChange, ...]"
+) -> "tuple[SingleChange, ...]":
+    """The changes as the engine that answered sees them: rules pick them, the trace tries them."""
+    if forecast.engine is Engine.RULES:
+        return changes
+    from vramcast.app.single_changes import retraced
+
+    model, stack = context.params["model"], context.params["stack"]
+    with shown_progress(f"tracing what would lower it for {model}"):
+        return tuple(retraced(model, change, stack, run_words_of(context.params)) for change in changes)
 
 
 def _explain(context: click.Context) -> NextStep:

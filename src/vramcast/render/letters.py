@@ -70,6 +70,8 @@ LETTERS = {
     "threads": "threads that multiply matrices",
     "workspace": "bytes of one workspace",
     "idle": "bytes freed but of no use",
+    "recorded": "bytes that were recorded",
+    "storages": "storages that hold them",
     "context": "bytes of the driver's context",
     "libraries": "bytes that libraries load",
 }

@@ -7,6 +7,7 @@ from vramcast.domain.forecast import Forecast
 from vramcast.render.assumed import assumed_lines, unmodelled_lines
 from vramcast.render.bar import bar_lines
 from vramcast.render.headline import question, verdict_words
+from vramcast.render.modules import modules_lines
 from vramcast.render.style import Style
 from vramcast.render.terms_table import terms_lines
 from vramcast.render.width import flow, ljust, width_of, wrap
@@ -32,6 +33,7 @@ def forecast_text(forecast: Forecast, style: Style, steps: Sequence[NextStep] = 
         headline_lines(forecast, style),
         bar_lines(forecast, style),
         terms_lines(forecast, style),
+        modules_lines(forecast, style),
         tiers_lines(forecast, style),
         assumed_lines(forecast.assumptions, style),
         unmodelled_lines(forecast.unmodelled, style),

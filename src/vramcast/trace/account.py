@@ -14,6 +14,16 @@ MOST_PARTS = 12
 _LAYER = re.compile(r"(^|\.)\d+(?=\.|$)")
 _WRAPPER = re.compile(r"^(base_model\.model\.)?(model\.)?")
 _OUTSIDE = "outside modules"
+LABELS = {
+    Category.PARAMETERS: "parameters and buffers",
+    Category.GRADIENTS: "gradients",
+    Category.OPTIMIZER_STATES: "optimizer states and masters",
+    Category.ACTIVATIONS: "kept for the backward pass",
+    Category.LOGITS: "logits and what the loss makes of them",
+    Category.KV_CACHE: "cached keys, values and states",
+    Category.TEMPORARY: "in use at this moment",
+    Category.WORKSPACE: "workspaces of libraries",
+}
 RESIDENT = (Category.PARAMETERS, Category.OPTIMIZER_STATES)
 
 
@@ -73,10 +83,10 @@ def _term(category: Category, modules: dict[str, _Share], phase: Phase) -> Term:
     return Term(
         bytes=size,
         category=category,
-        label=f"{count} blocks" if count > 1 else "1 block",
+        label=LABELS.get(category, "unknown"),
         phase=Phase.RESIDENT if category in RESIDENT else phase,
         formula="recorded",
-        values=(("recorded", size),),
+        values=(("recorded", size), ("storages", count)),
         source=SOURCE,
         exactness=Exactness.EXACT,
         parts=tuple(_parts(modules)),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from vramcast.catalog.process_memory import libraries, runtime_context
 from vramcast.domain.device import Device
@@ -16,6 +17,7 @@ from vramcast.trace.allocator_settings import AllocatorSettings
 from vramcast.trace.attention import attention_of
 from vramcast.trace.build import build
 from vramcast.trace.generate import serve
+from vramcast.trace.kernels import Target, hidden
 from vramcast.trace.quantized import place
 from vramcast.trace.repeat import shorten
 from vramcast.trace.replay import Replay, replay
@@ -67,10 +69,15 @@ def _traced(
     fold: bool,
     progress: Progress | None,
 ) -> Traced:
-    capability = device.capability if device else None
+    target = Target(
+        capability=device.capability if device else None,
+        multiprocessors=device.multiprocessors if device else None,
+        torch=torch_version(stack),
+        kept_workspace=stack.kept_workspace,
+    )
     forced = run.attention if run.attention in FORCED else None
     built = build(config, run, shorten=shorten if fold else None)
-    with tracing() as recorder, attention_of(capability, forced):
+    with tracing(hidden=partial(hidden, target=target)) as recorder, attention_of(target.capability, forced):
         recorder.enter_phase(Phase.LOAD, "load")
         place(built.model, recorder.device)
         recorder.places.know(built.model)
@@ -83,6 +90,12 @@ def _traced(
     if built.shallow is not None:
         timeline = unfold(timeline, built.shallow.pattern, built.shallow.extra, recorder.gathered)
     return Traced(timeline=timeline, notes=built.notes)
+
+
+def torch_version(stack: Stack) -> tuple[int, int]:
+    """Major and minor version of the stack's torch."""
+    major, minor, *_ = dict(stack.versions)["torch"].split(".")
+    return int(major), int(minor)
 
 
 def forecast(

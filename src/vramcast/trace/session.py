@@ -11,7 +11,7 @@ from transformers.utils import import_utils
 from vramcast.trace import standin
 from vramcast.trace.autocast import cleared_with_torchs_own
 from vramcast.trace.places import Places
-from vramcast.trace.recorder import Recorder
+from vramcast.trace.recorder import HiddenBytes, Recorder
 from vramcast.trace.values import Values
 
 CPU = "cpu"
@@ -24,14 +24,14 @@ class _FakeTensorMode(FakeTensorMode):
 
 
 @contextmanager
-def tracing(device: str = standin.NAME) -> Iterator[Recorder]:
+def tracing(device: str = standin.NAME, hidden: HiddenBytes | None = None) -> Iterator[Recorder]:
     """
     Fake tensors, a recorder of the storages on `device`, and the values of small whole numbers.
 
     On the stand-in device (the CUDA dress) operators run as CUDA's do; on `cpu` (the CPU dress) as the CPU's do, so that a
-    real step on the CPU can be held against it, storage by storage.
+    real step on the CPU can be held against it, storage by storage. `hidden` tells what kernels take for themselves.
     """
-    recorder = Recorder(device, Places())
+    recorder = Recorder(device, Places(), hidden)
     fake = _FakeTensorMode(allow_non_fake_inputs=True)
     with _taken_for_real(), cleared_with_torchs_own(), fake, recorder.following(), Values(), torch.device(device):
         recorder.get_ready()

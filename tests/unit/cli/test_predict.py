@@ -34,8 +34,8 @@ def out(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
 def test_every_option_of_predict_has_a_flag() -> None:
     """The command line can say whatever the library can."""
     flags = {parameter.name for parameter in command.params if isinstance(parameter, RunOption)}
-    assert flags == {*NAMES, "gpu", "stack", "offline"}
-    assert len(flags) == len(FLAGS)
+    assert flags == {*NAMES, "gpu", "stack", "offline", "engine", "exact"}
+    assert len(flags) == len(FLAGS) + 2
 
 
 def test_the_flags_reach_the_forecast(capsys: pytest.CaptureFixture[str]) -> None:
