@@ -9,6 +9,7 @@ from torch import nn
 from tests.trace.allocator_events import Announcer, Birth, Curve, allocations
 from vramcast.domain.run import TrainRun
 from vramcast.domain.stack import Stack
+from vramcast.trace.quantized import place
 from vramcast.trace.session import CPU, tracing
 from vramcast.trace.train_step import train
 
@@ -37,8 +38,10 @@ def real_curve(build: Build, run: TrainRun, how: Stack, **options: Any) -> Curve
 
 def traced_curve(build: Build, run: TrainRun, how: Stack, **options: Any) -> Curve:
     """Births of the traced step's storages."""
-    with tracing(CPU) as recorder:
+    with torch.device("meta"):
         model = build()
+    with tracing(CPU) as recorder:
+        place(model, CPU)
         recorder.places.know(model)
         train(model, run, how, recorder, **options)
     timeline = recorder.timeline()
@@ -52,7 +55,7 @@ def traced_curve(build: Build, run: TrainRun, how: Stack, **options: Any) -> Cur
         live += size if born else -size
         if born and curve:
             curve.append(Birth(size, live))
-    return curve
+    return curve + [mark.name for mark in timeline.marks if mark.event == len(timeline.events)]
 
 
 def _bytes(tensors: Iterable[torch.Tensor]) -> int:

@@ -82,22 +82,25 @@ def _bitsandbytes(kind: Optimizer, trained: list[Tensor], whole: Collection[Tens
     from bitsandbytes import optim  # slow to import
 
     theirs: Any = optim
-    make = theirs.Lion if kind in _LION else theirs.AdamW
-    optimizer = make(trained, lr=RATE, optim_bits=8 if kind in _EIGHT_BIT else 32, is_paged=kind in _PAGED)
+    base = theirs.Lion if kind in _LION else theirs.AdamW
+    optimizer = type(base.__name__, (base,), {"fill_qmap": _fill_maps})(
+        trained, lr=RATE, optim_bits=8 if kind in _EIGHT_BIT else 32, is_paged=kind in _PAGED
+    )
     optimizer.mng = theirs.GlobalOptimManager.__new__(
         theirs.GlobalOptimManager
     )  # there is but one otherwise, and it never forgets
     optimizer.mng.initialize()
     optimizer.mng.pid2config = {id(parameter): {"optim_bits": 32} for parameter in whole}
-    if kind in _EIGHT_BIT and trained:
-        device = trained[0].device
-        optimizer.name2qmap = {
-            name: torch.zeros(MAP_ENTRIES, dtype=torch.float32, device=device) for name in ("dynamic", "udynamic")
-        }
     if kind in _PAGED:
         optimizer.get_state_buffer = _state_buffer
         optimizer.prefetch_state = _no_prefetch
     return optimizer  # type: ignore[no-any-return]
+
+
+def _fill_maps(optimizer: Any) -> None:
+    """Tables that hold nothing: theirs are computed from numbers, which a traced tensor has not."""
+    for name in ("dynamic", "udynamic"):
+        optimizer.name2qmap[name] = torch.zeros(MAP_ENTRIES, dtype=torch.float32)
 
 
 def _state_buffer(parameter: nn.Parameter, dtype: torch.dtype = torch.float32) -> Tensor:
