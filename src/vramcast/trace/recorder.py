@@ -92,6 +92,7 @@ class Recorder(TorchDispatchMode):
         self._in_place.measure(self.device)
         assert not self._live
         self._blocks.clear()
+        self._kept.clear()
         self._events.clear()
 
     # What the driver says.
