@@ -50,10 +50,13 @@ def test_workspace_per_call() -> None:
 
 
 def test_not_every_addmm_is_a_linear_layer() -> None:
-    """A matrix that is added, or a bias that is scaled, goes to cuBLAS."""
+    """A matrix that is added, a bias that is scaled, and a single row go to cuBLAS; an activation to cuBLASLt."""
     matrices = empty(4, 16), empty(16, 8)
     assert sizes(taken(ops.addmm.default, empty(4, 8), *matrices, target=H100_NEW)) == [LARGE]
     assert sizes(taken(ops.addmm.default, empty(8), *matrices, beta=2, target=H100_NEW)) == [LARGE]
+    assert sizes(taken(ops.addmm.default, empty(8), empty(1, 16), empty(16, 8), target=H100_NEW)) == [LARGE]
+    assert sizes(taken(ops.addmm.default, empty(1, 8), *matrices, target=H100_NEW)) == [LT]
+    assert sizes(taken(ops._addmm_activation.default, empty(4, 8), *matrices, target=H100_NEW)) == [LT]
 
 
 def test_linear_layer_in_inference_mode() -> None:
@@ -61,6 +64,7 @@ def test_linear_layer_in_inference_mode() -> None:
     inputs, weight, bias = empty(2, 3, 16), empty(8, 16), empty(8)
     assert sizes(taken(ops.linear.default, inputs, weight, bias, target=H100_NEW)) == [LT]
     assert sizes(taken(ops.linear.default, inputs, weight, target=H100_NEW)) == [LARGE]
+    assert sizes(taken(ops.linear.default, empty(1, 1, 16), weight, bias, target=H100_NEW)) == [LARGE]
 
 
 def test_nothing_for_nothing_and_for_whole_numbers() -> None:

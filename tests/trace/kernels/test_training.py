@@ -81,6 +81,10 @@ def test_norms_pack_what_is_not_packed() -> None:
     across = empty(2, 16, 8).transpose(1, 2)
     (copy,) = taken(ops.native_layer_norm.default, across, [16], None, None, 1e-5)
     assert (copy.bytes, copy.before) == (2 * 16 * 8 * 2, True)
+    rstd, weight = empty(2, 8, 1, dtype=torch.float32), empty(16)
+    operator = ops._fused_rms_norm_backward.default
+    copies = taken(operator, across, across, [16], rstd, weight, [True, True])
+    assert [(one.bytes, one.before) for one in copies] == [(512, True), (512, False)]
 
 
 def test_foreach_norm() -> None:

@@ -35,7 +35,7 @@ def efficient_forward(call: Call) -> tuple[Hidden, ...]:
     The output in fp32, if a head is wider than a tile and the output is not fp32 itself.
 
     Formula:    4 B · B · T · N · Hv, if max(H, Hv) > 128 in fp16 or bf16
-    Source:     torch aten/src/ATen/native/transformers/cuda/attention.cu, mem_eff_attention/kernel_forward.h (2.6)
+    Source:     torch aten/src/ATen/native/transformers/cuda/attention.cu, efficient_attention_forward_cutlass (main), mem_eff_attention/kernel_forward.h (2.6)
     Exactness:  exact
     """
     query, value = call["query"], call["value"]

@@ -58,7 +58,8 @@ def gemm_workspace(call: Call) -> tuple[Hidden, ...]:
 
     Formula:    32 MiB on compute capability 9 (10 and 12 from torch 2.12, 11 from 2.14), else 8,519,680 B; kept per handle
                 (thread) and stream up to torch 2.14, per call from 2.15; then with a bias (cuBLASLt) 1 MiB
-    Source:     torch aten/src/ATen/cuda/CublasHandlePool.cpp, CUDABlas.cpp (2.6); behaviour of the released wheels 2.12-2.15
+    Source:     torch aten/src/ATen/cuda/CublasHandlePool.cpp, CUDABlas.cpp (2.6), native/cuda/Blas.cpp, isInputCompliesAddmmCudaLt
+                (main, 2026); behaviour of the released wheels 2.12-2.15
     Exactness:  exact
     Ignores:    CUBLAS_WORKSPACE_CONFIG, CUBLASLT_WORKSPACE_SIZE; 2.7 to 2.11 on capability 10 and 12 are taken as 2.6;
                 cuBLASLt's own 1 MiB before it shared cuBLAS's
@@ -71,14 +72,17 @@ def gemm_workspace(call: Call) -> tuple[Hidden, ...]:
 
 
 def _with_bias(call: Call, first: Tensor) -> bool:
-    """cuBLASLt adds a vector that is the bias of a linear layer."""
+    """cuBLASLt adds a vector that is the bias of a linear layer, if no side of the operands is one."""
     if "bias" in call:
         bias = call["bias"]
-        return bias is not None and (first.dim() == 2 or (first.dim() == 3 and is_contiguous(first)))
-    if "mat2" not in call or "mat1" not in call or call["beta"] != 1 or first.dim() != 1:
+        flat = first.dim() == 2 or (first.dim() == 3 and is_contiguous(first))
+        sides = (first.numel() // first.shape[-1], *call["weight"].shape)
+        return bias is not None and flat and 1 not in sides
+    if "mat1" not in call or call["beta"] != 1:
         return False
-    depth, columns = call["mat2"].shape
-    return first.shape[0] == columns and is_contiguous(first) and depth > 1 and columns > 1
+    sides = (*call["mat1"].shape, *call["mat2"].shape)
+    vector = first.numel() == first.shape[-1] == sides[-1] and is_contiguous(first)
+    return 1 not in sides and (vector or "use_gelu" in call)
 
 
 @entry("lt workspace", "aten._scaled_mm.default", "aten._int_mm.default")

@@ -48,12 +48,13 @@ def operand_copies(call: Call) -> tuple[Hidden, ...]:
     Packed copies of input and gradient that are not packed.
 
     Formula:    elements · itemsize of each
-    Source:     torch aten/src/ATen/native/cuda/layer_norm_kernel.cu, layer_norm_cuda, layer_norm_backward_cuda (2.6)
+    Source:     torch aten/src/ATen/native/cuda/layer_norm_kernel.cu, layer_norm_cuda, layer_norm_backward_cuda (main, 2025)
     Exactness:  exact
     """
-    names = ("grad_out", "input") if "grad_out" in call else ("input",)
-    sizes = (copied(call[name]) for name in names)
-    return tuple(Hidden(size, "operand, packed", before=True) for size in sizes if size)
+    copies = [Hidden(copied(call["input"]), "input, packed", before=True)]
+    if "grad_out" in call:
+        copies.append(Hidden(copied(call["grad_out"]), "gradient, packed"))
+    return tuple(one for one in copies if one.bytes)
 
 
 def _rows(call: Call) -> tuple[int, int]:

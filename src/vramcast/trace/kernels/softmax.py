@@ -11,7 +11,7 @@ def softmax_backward(call: Call) -> tuple[Hidden, ...]:
     The product of gradient and output.
 
     Formula:    elements · itemsize of the gradient; a copy of the output if it is not packed
-    Source:     torch aten/src/ATen/native/cuda/SoftMax.cu, softmax_backward_cuda_out (2.6, main)
+    Source:     torch aten/src/ATen/native/cuda/SoftMax.cu, softmax_backward_cuda_out (2.6; main, 2024)
     Exactness:  exact
     """
     copy = copied(call["output"])
@@ -32,7 +32,7 @@ def operand_copies(call: Call) -> tuple[Hidden, ...]:
     Packed copies of operands that are not packed.
 
     Formula:    elements · itemsize of each
-    Source:     torch aten/src/ATen/native/cuda/SoftMax.cu, host_softmax, host_softmax_backward (2.6)
+    Source:     torch aten/src/ATen/native/cuda/SoftMax.cu, host_softmax, host_softmax_backward (main, 2024)
     Exactness:  exact
     """
     names = ("self",) if "self" in call else ("grad_output", "output")

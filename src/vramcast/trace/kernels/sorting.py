@@ -67,7 +67,7 @@ def argsort(call: Call) -> tuple[Hidden, ...]:
     A sort whose sorted values are dropped.
 
     Formula:    elements · itemsize + what the sort takes
-    Source:     torch aten/src/ATen/native/Sorting.cpp, argsort (2.6)
+    Source:     torch aten/src/ATen/native/Sorting.cpp, argsort (main)
     Exactness:  modelled
     """
     keys = call["self"]
@@ -80,7 +80,7 @@ def topk(call: Call) -> tuple[Hidden, ...]:
     More than 4,096 results in order are sorted by a second sort.
 
     Formula:    sorted and k > 4,096: R · k · (16 B + itemsize) + what the sort of R rows of k takes; else nothing
-    Source:     torch aten/src/ATen/native/cuda/TensorTopK.cpp (2.6)
+    Source:     torch aten/src/ATen/native/cuda/TensorTopK.cpp (main)
     Exactness:  modelled
     Ignores:    counters of the selection over several blocks, and the second set of positions while they are gathered
     """
@@ -101,7 +101,7 @@ def multinomial(call: Call) -> tuple[Hidden, ...]:
     Exponential noise for each probability, when one is drawn or none is drawn twice.
 
     Formula:    elements · itemsize, with one sample or without replacement
-    Source:     torch aten/src/ATen/native/Distributions.cpp, multinomial_out (2.6)
+    Source:     torch aten/src/ATen/native/Distributions.cpp, multinomial_out (main)
     Exactness:  exact
     Ignores:    checks of a few bytes a row; cumulative sums when several are drawn with replacement
     """
