@@ -14,6 +14,7 @@ from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from vramcast.domain.forecast import Category, Phase
+from vramcast.trace.kinds import Kinds
 
 MARK = "mark "
 NUMBER = 8  # bytes of the tensor into which a Python number is wrapped on its way into an operator
@@ -35,11 +36,15 @@ class Announcer:
 
     device = "cpu"
     now = 0
+    kinds = Kinds()
 
-    def enter_phase(self, phase: Phase, name: str) -> None:  # noqa: ARG002 - as a recorder
+    def enter_phase(self, phase: Phase, name: str) -> None:
         """Leave a mark."""
         with record_function(MARK + name):
             pass
+
+    def forget_graph(self) -> None:
+        """There is none."""
 
     def label(self, tensors: Iterable[torch.Tensor], category: Category) -> None:
         """Nothing is labelled."""
@@ -59,7 +64,7 @@ class _Allocation(NamedTuple):
     mark: str = ""
 
 
-def allocations(program: Callable[[], None], resident: int) -> Curve:
+def allocations(program: Callable[[], object], resident: int) -> Curve:
     """What `program` allocates while `resident` bytes are there already, from its first mark on."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         program()

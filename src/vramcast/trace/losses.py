@@ -7,6 +7,7 @@ Source: TRL 1.16 kernels/chunked_logprob.py (`ChunkedLogProbFunction`); Liger op
 Ignores: that the last token of a sequence has no label.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,9 +20,11 @@ TILE_TOKENS, TILE_VOCAB = 4096, 32768
 STATISTICS = 7  # FP32 figures a token that the chunked loss folds its tiles into
 
 
-def loss_without_logits(model: nn.Module, kind: Loss, ids: Tensor, labels: Tensor) -> Tensor:
+def loss_without_logits(model: nn.Module, kind: Loss, ids: Tensor, labels: Tensor, begin: Callable[[], None]) -> Tensor:
     """
     The loss of `model` on `ids`, its last hidden state multiplied by the output projection piece by piece.
+
+    `begin` is called when the hidden state is there.
 
     Raises:
         UnsupportedError: the projection is no plain linear layer.
@@ -31,6 +34,7 @@ def loss_without_logits(model: nn.Module, kind: Loss, ids: Tensor, labels: Tenso
     if type(head) is not nn.Linear:
         raise UnsupportedError(f"{kind} loss over a head of class {type(head).__name__}", "--loss stock")
     hidden = causal.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    begin()
     if kind is Loss.CHUNKED:
         rows, columns = (torch.zeros(ids.numel(), dtype=torch.long, device=ids.device) for _ in range(2))
         gathered, targets = hidden[rows, columns], labels[rows, columns]

@@ -3,7 +3,7 @@
 import re
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -57,10 +57,11 @@ class Places:
         self._main = self._thread()
         self._task = -1
         self._nested: set[int] = set()
+        self.on_recompute: Callable[[bool], None] = _nothing
 
-    def know(self, model: nn.Module) -> None:
-        """Name the modules of `model` by their paths in it."""
-        self._names |= {id(module): place_of(name) for name, module in model.named_modules()}
+    def know(self, model: nn.Module, before: str = "") -> None:
+        """Name the modules of `model` by their paths in it, with `before` in front."""
+        self._names |= {id(module): place_of(before + name) for name, module in model.named_modules()}
 
     @contextmanager
     def followed(self) -> Iterator[None]:
@@ -131,8 +132,16 @@ class Places:
             place = stack[-1] if stack else place_of(type(module).__name__)
         stack.append(place)
         self._note(thread, place)
+        if len(stack) == 1 and torch._C._current_autograd_node() is not None:
+            self.on_recompute(True)
 
     def _leave(self, module: nn.Module, _: Any, __: Any) -> None:
         thread = self._thread()
         thread.stack.pop()
         self._note(thread, thread.stack[-1] if thread.stack else OUTSIDE)
+        if not thread.stack and torch._C._current_autograd_node() is not None:
+            self.on_recompute(False)
+
+
+def _nothing(_: bool) -> None:
+    """Nobody wants to know."""

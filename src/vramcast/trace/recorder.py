@@ -16,10 +16,12 @@ from vramcast.domain.timeline import Block, Event, Mark, Timeline
 from vramcast.trace import standin
 from vramcast.trace.attention import attend
 from vramcast.trace.in_place import IN_PLACE, InPlace
+from vramcast.trace.kinds import Kinds
 from vramcast.trace.places import OUTSIDE, Place, Places, place_of
 
 Operator = torch._ops.OpOverload
 HiddenBytes = Callable[[Operator, Any, Any, Any], Iterable[Any]]
+_CAST = torch.ops.aten._to_copy.default
 _STACK = torch.ops.aten.stack.default
 _DEVICE_OF = torch.ops.prim.device.default
 _ATTENTION = torch.ops.aten.scaled_dot_product_attention.default
@@ -60,11 +62,18 @@ class Recorder(TorchDispatchMode):
         self._phase = Phase.LOAD
         self._source: Any = None
         self._in_place = InPlace()
+        self.kinds = Kinds()
+        self._recomputed: int | None = None
+        places.on_recompute = self._recompute
+        self._began = 0
 
     def __torch_dispatch__(self, func: Operator, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is _DEVICE_OF:
             return args[0].fake_device
         kwargs = kwargs or {}
+        if self._recomputed is not None:
+            first, self._recomputed = self._recomputed, None
+            self.label_since(first, Category.ACTIVATIONS)
         if func is _ATTENTION and self.device == standin.NAME:  # under inference_mode no autograd kernel has chosen yet
             with self:
                 return attend(*args, **kwargs)
@@ -74,6 +83,11 @@ class Recorder(TorchDispatchMode):
                 same(*args, **kwargs)
                 return args[0]
         result = func(*args, **kwargs)
+        self._record(func, args, kwargs, result)
+        return result
+
+    def _record(self, func: Operator, args: Any, kwargs: Any, result: Any) -> None:
+        """The storages that an operator made, between those that its kernel took before and after."""
         hidden = self._hidden(func, args, kwargs, result) if self._hidden else ()
         early = [self._take(one, func) for one in hidden if one.before] if hidden else ()
         if self._makes_storages(func):
@@ -85,7 +99,6 @@ class Recorder(TorchDispatchMode):
             for block in (*early, *late):
                 if block >= 0:
                     self._events.append(Event(False, block))
-        return result
 
     def get_ready(self) -> None:
         """Call it when every mode is entered, and before anything is to be recorded."""
@@ -101,6 +114,10 @@ class Recorder(TorchDispatchMode):
         """From here on, blocks are born in `phase`."""
         self._phase = phase
         self._marks.append(Mark(len(self._events), phase, name))
+
+    def forget_graph(self) -> None:
+        """The backward pass is over, and its graph gone."""
+        self.places.forget()
 
     def label(self, tensors: Iterable[torch.Tensor], category: Category) -> None:
         """Say what the storages of these tensors are."""
@@ -208,12 +225,14 @@ class Recorder(TorchDispatchMode):
         if not size:
             return -1
         watch = _Watch(storage, self._gone)
-        watch.key, watch.block = key, self._born(size, Category.TEMPORARY, func)
+        watch.key, watch.block = key, self._born(size, None, func)
         self._live[key] = watch
         return watch.block
 
-    def _born(self, size: int, category: Category, func: Operator | str, label: str = "") -> int:
+    def _born(self, size: int, category: Category | None, func: Operator | str, label: str = "") -> int:
         place = self.places.now()
+        if category is None:
+            category = self._kind(func, place)
         if place is OUTSIDE and self._source is not None:
             place = self._place_of(self._source)
         block = len(self._blocks)
@@ -221,6 +240,20 @@ class Recorder(TorchDispatchMode):
         self._blocks.append(Block(size, category, self._phase, place.path, place.layer, name))
         self._events.append(Event(True, block))
         return block
+
+    def _kind(self, func: Operator | str, place: Place) -> Category:
+        if func is _CAST and self._source is not None:  # a weight in another format is a weight
+            watch = self._live.get(self._source[0].untyped_storage()._cdata)
+            if watch is not None and self._blocks[watch.block].category is Category.PARAMETERS:
+                return Category.PARAMETERS
+        return self.kinds.of(place)
+
+    def _recompute(self, begins: bool) -> None:
+        """Within a backward pass a module runs forward again; what lives on when it has run is kept for its backward."""
+        if begins:
+            self._began = self.now
+        else:
+            self._recomputed = self._began
 
     def _gather(self, tensors: Sequence[torch.Tensor], result: torch.Tensor) -> None:
         """Remember how many bytes each layer has in a stack of scalars of all parameters, such as gradients' norms."""

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from vramcast.domain.forecast import Category, Phase
 from vramcast.domain.run import Loss, TrainRun
 from vramcast.domain.stack import Stack
+from vramcast.trace.kinds import Kinds
 from vramcast.trace.losses import loss_without_logits
-from vramcast.trace.update import Update
+from vramcast.trace.update import Update, output_projection
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -20,6 +21,7 @@ class Witness(Protocol):
     """Whom the step tells what it does: `Recorder`, or a meter of a real step."""
 
     device: str
+    kinds: Kinds
 
     @property
     def now(self) -> int:
@@ -27,6 +29,9 @@ class Witness(Protocol):
 
     def enter_phase(self, phase: Phase, name: str) -> None:
         """From here on the program does this."""
+
+    def forget_graph(self) -> None:
+        """A backward pass is over."""
 
     def label(self, tensors: Iterable[Tensor], category: Category) -> None:
         """What the storages of these tensors are."""
@@ -93,6 +98,7 @@ class _Trainer:
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.register_post_accumulate_grad_hook(self._has_gradient)
+        self._head = _around_head(model, self._begin_logits)
         self._update = Update(model, run, stack, recorder.device)
         self._label_kept()
 
@@ -118,6 +124,7 @@ class _Trainer:
         ids, labels = self._batch()
         with torch.no_grad(), self._autocast():
             self._model(input_ids=ids, labels=labels)
+        self._recorder.kinds.end_logits()
 
     def gather(self) -> None:
         """The state dict on the host."""
@@ -135,15 +142,18 @@ class _Trainer:
             held = None
         self._recorder.label_since(began, Category.ACTIVATIONS)
         self._enter(Phase.BACKWARD, backward)
+        self._recorder.kinds.begin_logits(within=self._head)
         self._update.scaled(loss).backward()
         del held
+        self._recorder.forget_graph()
+        self._recorder.kinds.end_logits()
 
     def _loss(self) -> tuple[Tensor, Any]:
         """The loss, and what the caller of the model holds beside it."""
         ids, labels = self._batch()
         with self._autocast():
             if self._run.loss is not Loss.STOCK:
-                return loss_without_logits(self._model, self._run.loss, ids, labels), None
+                return loss_without_logits(self._model, self._run.loss, ids, labels, self._begin_logits), None
             outputs = self._model(input_ids=ids, labels=labels)
             return outputs.loss, outputs
 
@@ -158,6 +168,9 @@ class _Trainer:
             return nullcontext()
         return torch.autocast(self._recorder.device, dtype=DTYPES[self._run.precision.compute])
 
+    def _begin_logits(self, *_: Any) -> None:
+        self._recorder.kinds.begin_logits()
+
     def _label_kept(self) -> None:
         for tensors, owner in self._update.kept():
             self._recorder.label(tensors, Category.OPTIMIZER_STATES)
@@ -171,3 +184,15 @@ class _Trainer:
         self._recorder.enter_phase(phase, name)
         if self._progress is not None:
             self._progress(name)
+
+
+def _around_head(model: nn.Module, begin: Callable[..., None]) -> frozenset[str]:
+    """Paths of the output projection, of what is in it and around it; `begin` is called when it runs."""
+    head = output_projection(model)
+    path = next((name for name, module in model.named_modules() if module is head), "")
+    if head is None:
+        return frozenset({""})
+    head.register_forward_pre_hook(begin)
+    parts = path.split(".")
+    above = (".".join(parts[:end]) for end in range(len(parts)))
+    return frozenset({*above, *(name for name, _ in head.named_modules(prefix=path))})

@@ -89,7 +89,7 @@ def _masters(trained: list[nn.Parameter], run: TrainRun, device: str) -> Masters
 
 def _hidden(model: nn.Module) -> list[Tensor]:
     """The matrices inside the model: weights of linear layers that are not the output projection."""
-    head = _output(model)
+    head = output_projection(model)
     linear = (m for m in model.modules() if isinstance(m, nn.Linear) and m is not head)
     return [m.weight for m in linear if m.weight.dim() == 2]
 
@@ -98,6 +98,7 @@ def _embeddings(model: nn.Module) -> list[Tensor]:
     return [m.weight for m in model.modules() if isinstance(m, nn.Embedding)]
 
 
-def _output(model: nn.Module) -> nn.Module | None:
+def output_projection(model: nn.Module) -> nn.Module | None:
+    """What turns the last hidden state into logits."""
     get = getattr(model, "get_output_embeddings", None)
     return get() if callable(get) else None
