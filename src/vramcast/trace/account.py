@@ -101,7 +101,7 @@ def _parts(modules: dict[str, _Share]) -> Iterable[Part]:
         yield Part(name, f"{live.blocks} blocks", live.bytes)
     if rest:
         others = _Share(sum(live.blocks for _, live in rest), sum(live.bytes for _, live in rest))
-        yield Part(f"{len(rest)} other modules", f"{others.count} blocks", others.bytes)
+        yield Part(f"{len(rest)} other modules", f"{others.blocks} blocks", others.bytes)
 
 
 def _pattern(module: str) -> str:
