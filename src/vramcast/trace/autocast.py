@@ -3,7 +3,7 @@ Autocast on the stand-in device, with CUDA's lists and its cache of cast weights
 
 Source: torch aten/src/ATen/autocast_mode.h (the lists AT_FORALL_LOWER_PRECISION_FP, AT_FORALL_FP32,
 AT_FORALL_FP32_SET_OPT_DTYPE, AT_FORALL_PROMOTE) and autocast_mode.cpp (`cached_cast`), 2.13.
-Ignores: recurrent cells, and the few operators that autocast forbids.
+Ignores: recurrent cells, what only cuDNN has, and the operator that autocast forbids.
 """
 
 import weakref
@@ -17,6 +17,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 KEY = "AutocastPrivateUse1"
 LOWER = [
+    "_convolution",
+    "_convolution.deprecated",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -40,6 +42,7 @@ LOWER = [
     "bmm",
     "chain_matmul",
     "linalg_multi_dot",
+    "_scaled_dot_product_flash_attention",
     "scaled_dot_product_attention",
 ]
 FP32 = [
@@ -91,6 +94,19 @@ FP32 = [
     "logsumexp",
     "norm.Scalar",
     "norm.ScalarOpt_dim",
+    "rms_norm",
+    "upsample_nearest1d",
+    "_upsample_nearest_exact1d",
+    "upsample_nearest2d",
+    "_upsample_nearest_exact2d",
+    "upsample_nearest3d",
+    "_upsample_nearest_exact3d",
+    "upsample_linear1d",
+    "upsample_bilinear2d",
+    "_upsample_bilinear2d_aa",
+    "upsample_trilinear3d",
+    "upsample_bicubic2d",
+    "_upsample_bicubic2d_aa",
 ]
 FP32_DTYPE = [
     "prod",
@@ -101,6 +117,7 @@ FP32_DTYPE = [
     "cumsum",
     "linalg_vector_norm",
     "linalg_matrix_norm",
+    "linalg_matrix_norm.str_ord",
     "sum",
     "sum.dim_IntList",
 ]
@@ -122,7 +139,11 @@ Kernel = Callable[..., Any]
 
 
 class WeightCache:
-    """Casts of FP32 weights, kept until the outermost autocast ends. Only leaves that are trained are worth keeping."""
+    """
+    Casts of FP32 weights, kept until the outermost autocast ends. Only leaves that are trained are worth keeping.
+
+    A kept cast is made with gradients on, so that it serves with and without them; inference mode neither keeps nor takes.
+    """
 
     def __init__(self) -> None:
         self._casts: dict[int, tuple[weakref.ref[Tensor], Tensor]] = {}
@@ -130,12 +151,13 @@ class WeightCache:
     def cast(self, tensor: Tensor, dtype: torch.dtype) -> Tensor:
         """`tensor` in `dtype`."""
         weight = tensor.dtype is torch.float32 and tensor.requires_grad and tensor.is_leaf and not tensor._is_view()
-        if not weight or not torch.is_autocast_cache_enabled():
+        if not weight or not torch.is_autocast_cache_enabled() or torch.is_inference_mode_enabled():
             return tensor.to(dtype)
         known = self._casts.get(id(tensor))
         if known is not None and known[0]() is tensor:
             return known[1]
-        cast = tensor.to(dtype)
+        with torch.enable_grad():
+            cast = tensor.to(dtype)
         self._casts[id(tensor)] = (weakref.ref(tensor), cast)
         return cast
 
@@ -176,7 +198,7 @@ def register(library: torch.library.Library, fallback: torch.library.Library, de
 
 def _beneath(kernel: Kernel) -> Kernel:
     """Run with autocast out of the way."""
-    keys = torch._C.DispatchKeySet(torch._C._parse_dispatch_key(KEY))
+    keys = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, KEY))
 
     def run(*args: Any, **kwargs: Any) -> Any:
         with torch._C._ExcludeDispatchKeyGuard(keys):
