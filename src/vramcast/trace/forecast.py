@@ -18,7 +18,7 @@ from vramcast.trace.attention import attention_of
 from vramcast.trace.build import build
 from vramcast.trace.generate import serve
 from vramcast.trace.kernels import Target, hidden
-from vramcast.trace.quantized import place
+from vramcast.trace.quantized import place, scales
 from vramcast.trace.repeat import shorten
 from vramcast.trace.replay import Replay, replay
 from vramcast.trace.session import tracing
@@ -82,6 +82,9 @@ def _traced(
         place(built.model, recorder.device)
         recorder.places.know(built.model)
         recorder.locate(built.model)
+        for weight, tensors in scales(built.model):
+            recorder.belong(tensors, weight)
+            recorder.label(tensors, Category.PARAMETERS)
         if isinstance(run, ServeRun):
             serve(built.model, run, recorder, progress=progress)
         else:

@@ -7,6 +7,7 @@ size that carry the quantisation state, since `Params4bit` quantises real number
 Source: bitsandbytes 0.50 functional.py (`quantize_4bit`, `QuantState`), transformers 5.23 integrations/bitsandbytes.py.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import bitsandbytes as bnb
@@ -69,6 +70,16 @@ def place(model: nn.Module, device: str) -> None:
                     moved[id(buffer)] = torch.empty_like(buffer, device=device)
                 persistent = name not in module._non_persistent_buffers_set
                 module.register_buffer(name, moved[id(buffer)], persistent=persistent)
+
+
+def scales(model: nn.Module) -> Iterator[tuple[nn.Parameter, list[torch.Tensor]]]:
+    """Each 4-bit weight with the tensors of its quantisation state, which are neither parameters nor buffers."""
+    for module in model.modules():
+        if isinstance(module, bnb.nn.Linear4bit):
+            state = module.quant_state
+            nested = state.state2
+            found = [state.absmax, state.code, *((state.offset, nested.absmax, nested.code) if nested else ())]
+            yield module.weight, found
 
 
 def _packed(layer: bnb.nn.Linear4bit, device: str) -> nn.Parameter:

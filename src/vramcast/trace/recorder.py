@@ -78,10 +78,7 @@ class Recorder(TorchDispatchMode):
             with self:
                 return attend(*args, **kwargs)
         if func in IN_PLACE:
-            same = self._in_place.operator(func, args)
-            if same is not None:
-                same(*args, **kwargs)
-                return args[0]
+            func = self._in_place.operator(func, args) or func
         result = func(*args, **kwargs)
         self._record(func, args, kwargs, result)
         return result
