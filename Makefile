@@ -1,5 +1,6 @@
 # make demo   a first forecast           make test    everything that can be tested without a GPU
 # make lint   style, types, layers       make docs    rewrite the output shown in README and docs/
+# make trace  the same, by the real code on a device that stores nothing (installs torch)
 # make bench  how fast it answers        make clean   remove what these made
 
 PYTHON ?= python3
@@ -7,11 +8,15 @@ BIN := .venv/bin
 DEMO := vramcast predict llama-3.1-8b --method qlora --gpu rtx-4090
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint docs bench clean
+.PHONY: demo trace test lint docs bench clean
 
 demo: .venv/base.stamp
 	@echo '$$ $(DEMO)'
 	@$(BIN)/$(DEMO)
+
+trace: .venv/trace.stamp
+	@echo '$$ $(DEMO) --exact'
+	@$(BIN)/$(DEMO) --exact
 
 test: .venv/dev.stamp
 	$(BIN)/python -m pytest -n auto --benchmark-disable
@@ -23,7 +28,7 @@ lint: .venv/dev.stamp
 	$(BIN)/lint-imports --no-logo
 
 docs: .venv/dev.stamp
-	$(BIN)/python -m tests.docs.console README.md README.zh-CN.md docs
+	$(BIN)/python -m tests.docs.console README.md README.zh-CN.md docs docs/trace
 
 bench: .venv/dev.stamp
 	$(BIN)/python -m pytest tests/benchmarks -m speed --benchmark-only --benchmark-columns=min,median,ops,rounds
@@ -41,6 +46,11 @@ clean:
 .venv/base.stamp: .venv/made.stamp pyproject.toml
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable .
 	@$(BIN)/python -m compileall -q src
+	@touch $@
+
+# An unpinned torch brings gigabytes of CUDA libraries; the trace needs none of them.
+.venv/trace.stamp: .venv/base.stamp
+	$(BIN)/python -m pip install -qq --disable-pip-version-check torch==2.13.0 --editable '.[trace]'
 	@touch $@
 
 .venv/dev.stamp: .venv/base.stamp
