@@ -63,3 +63,20 @@ def test_random_whole_numbers_are_numbers() -> None:
     tokens = torch.randint(3, 9, (2, 50))
     assert 3 <= tokens.min().item() <= tokens.max().item() < 9
     assert torch.equal(tokens, tokens.clone())
+
+
+def test_a_router_chooses_in_turn() -> None:
+    """Every expert gets as many tokens as every other, and loops over experts find them."""
+    chosen = torch.empty(6, 4).topk(2, dim=-1).indices
+    assert chosen.tolist() == [[0, 1], [2, 3]] * 3
+    per_expert = torch.nn.functional.one_hot(chosen, 4).sum(1)
+    assert per_expert.sum(0).tolist() == [3] * 4
+    rows, _ = torch.where(per_expert[:, 1:2] > 0)
+    assert rows.tolist() == [0, 2, 4]
+    assert torch.empty(6, 8)[rows].shape == (3, 8)
+
+
+def test_masks_of_floating_point_ones() -> None:
+    """What is nothing but ones and zeros is known in any format."""
+    mask = torch.cat([torch.ones(2, 3), torch.zeros(2, 1)], dim=1)
+    assert mask[:, :3].to(torch.bool).all().item() and not mask.bool().all().item()

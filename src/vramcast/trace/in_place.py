@@ -65,8 +65,8 @@ class InPlace:
         backward = not torch.is_grad_enabled() and torch._C._current_autograd_node() is not None
         if func is not _ATEN.add.Tensor:
             return IN_PLACE[func] if backward and _called_by_autograd() else None
-        first: Tensor = args[0]
-        if first._is_zerotensor() or (backward and not _called_by_autograd()):
+        first = args[0]
+        if not isinstance(first, Tensor) or first._is_zerotensor() or (backward and not _called_by_autograd()):
             return None
         held = _held(first)
         if self._measures:

@@ -52,20 +52,20 @@ def _kind(quantization: Quantization) -> str:
 
 
 def place(model: nn.Module, device: str) -> None:
-    """Move every parameter and buffer from `meta` to `device`, module by module; tied ones stay tied."""
+    """Move every parameter and buffer to `device`, most of them from `meta`, module by module; tied ones stay tied."""
     moved: dict[int, Any] = {}
     for module in model.modules():
         if isinstance(module, bnb.nn.Linear4bit):
             module.weight = _packed(module, device)
         for name, parameter in module.named_parameters(recurse=False):
-            if parameter.device.type == "meta":
+            if parameter.device.type != device:
                 new = moved.get(id(parameter))
                 if new is None:
                     data = torch.empty_like(parameter, device=device)
                     new = moved[id(parameter)] = nn.Parameter(data, requires_grad=parameter.requires_grad)
                 module.register_parameter(name, new)
         for name, buffer in module.named_buffers(recurse=False):
-            if buffer.device.type == "meta":
+            if buffer.device.type != device:
                 if id(buffer) not in moved:
                     moved[id(buffer)] = torch.empty_like(buffer, device=device)
                 persistent = name not in module._non_persistent_buffers_set
