@@ -99,10 +99,34 @@ def read_settings(text: str) -> AllocatorSettings:
             raise InputError(f"allocator settings: cannot use {name[:60]}:{value[:60]}", READ)
     values.setdefault("max_non_split_rounding", values.get("large_segment", LARGE_SEGMENT))
     settings = AllocatorSettings(**values)  # type: ignore[arg-type]
-    if min(settings.max_split_size or settings.large_segment, settings.max_non_split_rounding) < settings.large_segment:
-        least = settings.large_segment // MIB
-        raise InputError(f"allocator settings: max_split_size_mb and max_non_split_rounding_mb start at {least}", READ)
+    least = settings.large_segment
+    whole = least if settings.max_split_size is None else settings.max_split_size
+    if min(whole, settings.max_non_split_rounding) < least:
+        text = f"max_split_size_mb and max_non_split_rounding_mb start at {least // MIB}"
+        raise InputError(f"allocator settings: {text}", READ)
     return settings
+
+
+def write_settings(settings: AllocatorSettings) -> str:
+    """The text that `read_settings` reads; `memory_limit` is no part of it. Defaults are left out."""
+    default = AllocatorSettings()
+    values = {
+        "expandable_segments": settings.expandable_segments,
+        "large_segment_size_mb": settings.large_segment // MIB,
+        "max_split_size_mb": (settings.max_split_size or 0) // MIB,
+        "max_non_split_rounding_mb": settings.max_non_split_rounding // MIB,
+        "garbage_collection_threshold": settings.garbage_collection_threshold,
+        "roundup_power2_divisions": _written(settings.roundup_power2_divisions),
+    }
+    changed = [_READERS[name][0] for name in values]
+    pairs = zip(values.items(), changed, strict=True)
+    return ",".join(
+        f"{name}:{value}" for (name, value), field in pairs if getattr(settings, field) != getattr(default, field)
+    )
+
+
+def _written(divisions: tuple[int, ...]) -> str:
+    return "[" + ",".join(f"{1 << interval}:{count}" for interval, count in enumerate(divisions)) + "]"
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

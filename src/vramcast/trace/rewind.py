@@ -54,7 +54,7 @@ def rewind(snapshot: Snapshot) -> Beginning:
     }
     memory = _Memory(snapshot)
     for number in range(len(snapshot.entries) - 1, -1, -1):
-        action, address, size, stream, pool, _ = snapshot.entries[number]
+        action, address, size, stream, pool = snapshot.entries[number][:5]
         try:
             if action == "alloc":
                 del live[address]

@@ -8,14 +8,23 @@ from typing import Any, NamedTuple
 from vramcast.domain.errors import InputError
 from vramcast.trace.allocator_settings import AllocatorSettings, read_settings
 from vramcast.trace.plain_pickle import load_plain
-from vramcast.units import TIB
 
 USED = "active_allocated"
 WAITING = "active_pending_free"  # freed, but another stream may still use it
 FREE = "inactive"
 STATES = (USED, WAITING, FREE)
+ACTIONS = (
+    "alloc",
+    "free_requested",
+    "free_completed",
+    "segment_alloc",
+    "segment_free",
+    "segment_map",
+    "segment_unmap",
+    "oom",
+    "snapshot",
+)
 DEFAULT_POOL = (0, 0)
-LARGEST = 64 * TIB
 HINT = "give a file of torch.cuda.memory._dump_snapshot"
 
 
@@ -29,9 +38,10 @@ class Frame(NamedTuple):
 
 class Entry(NamedTuple):
     """
-    One action: alloc, free_requested, free_completed, segment_alloc, segment_free, segment_map, segment_unmap, oom, snapshot.
+    One of the allocator's `ACTIONS`.
 
     `size` is as requested, before rounding, or that of the segment. `address` of an oom is what the device had free.
+    `category` is for torch's page, which colours by it; torch itself writes none.
     """
 
     action: str
@@ -40,6 +50,7 @@ class Entry(NamedTuple):
     stream: int
     pool: tuple[int, int] = DEFAULT_POOL
     frame: Frame | None = None
+    category: str = ""
 
 
 class SnapshotBlock(NamedTuple):
@@ -154,20 +165,8 @@ def _entry(raw: Mapping[str, Any]) -> Entry:
         _number(raw["stream"]),
         _pool(raw.get("pool_id", DEFAULT_POOL)),
         _frame(raw.get("frames") or ()),
+        str(raw.get("category", "")),
     )
-
-
-ACTIONS = (
-    "alloc",
-    "free_requested",
-    "free_completed",
-    "segment_alloc",
-    "segment_free",
-    "segment_map",
-    "segment_unmap",
-    "oom",
-    "snapshot",
-)
 
 
 def _frame(frames: Sequence[Mapping[str, Any]]) -> Frame | None:
