@@ -1,5 +1,6 @@
 """PEFT's adapters on a model that is still on `meta`."""
 
+import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
@@ -13,9 +14,11 @@ WORDS = {
 }
 
 
-def adapt(model: nn.Module, adapter: Adapter) -> nn.Module:
+def adapt(model: nn.Module, adapter: Adapter, weights: torch.dtype) -> nn.Module:
     """
-    `model` with low-rank adapters, as PEFT adds them.
+    `model`, of FP32 or half-precision `weights`, with low-rank adapters, as PEFT adds them.
+
+    Adapters are made in FP32; where PEFT does not keep them so, they become as the weights are (TRL: beside 4-bit ones too).
 
     Raises:
         InputError: the targets name no linear layer of the model.
@@ -28,9 +31,14 @@ def adapt(model: nn.Module, adapter: Adapter) -> nn.Module:
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(model, lora, autocast_adapter_dtype=adapter.fp32)  # type: ignore[arg-type]
+        adapted = get_peft_model(model, lora, autocast_adapter_dtype=adapter.fp32)  # type: ignore[arg-type]
     except ValueError as error:
         raise InputError(f"PEFT: {str(error).splitlines()[0][:160]}", "--lora-targets all-linear") from error
+    if not adapter.fp32:
+        for parameter in adapted.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.to(weights)
+    return adapted
 
 
 def _targets(model: nn.Module, targets: tuple[str, ...]) -> str | list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCausalLM, PretrainedConfig
 from transformers.initialization import no_init_weights
 
 from vramcast.domain.errors import InputError, UnsupportedError
@@ -21,9 +21,10 @@ Shorten = Callable[[nn.Module], Shallow | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """A model on `meta`; `shallow` if equal layers were left out; `notes`: what to tell the user about it."""
+    """A model on `meta`; `parameters` of all its layers; `shallow` if equal layers were left out; `notes`: what to tell the user about it."""
 
     model: nn.Module
+    parameters: int
     shallow: Shallow | None
     notes: tuple[str, ...]
 
@@ -42,13 +43,11 @@ def build(config: Mapping[str, object], run: Run, *, shorten: Shorten | None = N
     settings.use_cache = isinstance(run, ServeRun)
     with warnings.catch_warnings(), torch.device("meta"), no_init_weights():
         warnings.simplefilter("ignore", FutureWarning)
-        model = AutoModelForCausalLM.from_config(settings, dtype=_dtype(run), attn_implementation=_attention(run))
+        model = _made(settings, run)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
         shallow = shorten(model) if shorten else None
-        if isinstance(run, TrainRun):
-            model = _trained(model.train(), run)
-        else:
-            model = model.eval()
-    return Built(model=model, shallow=shallow, notes=notes)
+        model = _trained(model.train(), run) if isinstance(run, TrainRun) else model.eval()
+    return Built(model=model, parameters=parameters, shallow=shallow, notes=notes)
 
 
 def read_settings(config: Mapping[str, object]) -> tuple[PretrainedConfig, tuple[str, ...]]:
@@ -61,8 +60,8 @@ def read_settings(config: Mapping[str, object]) -> tuple[PretrainedConfig, tuple
         settings = AutoConfig.for_model(kind, **values)
     except ValueError as error:
         raise UnsupportedError(f"transformers has no code of its own for {kind[:40]!r}", "without --exact") from error
-    text = settings.get_text_config()
-    if text is settings:
+    text = settings.get_text_config(decoder=True)
+    if text is settings or type(text) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         return settings, ()
     return text, (f"the parts of {kind!r} outside its text model (vision, audio)",)
 
@@ -74,8 +73,20 @@ def _dtype(run: Run) -> torch.dtype:
     return torch.float32 if precision.is_amp else DTYPES[precision.compute]
 
 
-def _attention(run: Run) -> str:
-    return "eager" if run.attention is AttentionKernel.EAGER else "sdpa"
+def _made(settings: PretrainedConfig, run: Run) -> nn.Module:
+    """The model with eager attention, with what transformers takes unless told otherwise, or with SDPA for a given kernel."""
+    asked = {AttentionKernel.EAGER: "eager", AttentionKernel.SDPA: None}.get(run.attention, "sdpa")
+    try:
+        model: nn.Module = AutoModelForCausalLM.from_config(settings, dtype=_dtype(run), attn_implementation=asked)
+    except ValueError as error:
+        if asked == "sdpa" and "scaled_dot_product_attention" in str(error):
+            kind = settings.model_type
+            raise UnsupportedError(
+                f"the code of {kind} has no SDPA that could run {run.attention}", "--attention eager"
+            ) from error
+        raise
+    model.tie_weights()  # type: ignore[operator]  # which goes with initialising them
+    return model
 
 
 def _trained(model: nn.Module, run: TrainRun) -> nn.Module:
@@ -86,7 +97,7 @@ def _trained(model: nn.Module, run: TrainRun) -> nn.Module:
     if run.quantization is not None:
         quantize(model, run)
     if run.adapter is not None:
-        model = adapt(model, run.adapter)
+        model = adapt(model, run.adapter, _dtype(run))
     if run.recompute is Recompute.FULL:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
         if run.adapter is not None:

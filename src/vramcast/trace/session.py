@@ -33,9 +33,29 @@ def tracing(device: str = standin.NAME, hidden: HiddenBytes | None = None) -> It
     """
     recorder = Recorder(device, Places(), hidden)
     fake = _FakeTensorMode(allow_non_fake_inputs=True)
-    with _taken_for_real(), cleared_with_torchs_own(), fake, recorder.following(), Values(), torch.device(device):
+    with (
+        _taken_for_real(),
+        _autocast_of(device),
+        cleared_with_torchs_own(),
+        fake,
+        recorder.following(),
+        Values(),
+        torch.device(device),
+    ):
         recorder.get_ready()
         yield recorder
+
+
+@contextmanager
+def _autocast_of(device: str) -> Iterator[None]:
+    """Code that asks whether autocast is on, and names no device, means CUDA (PEFT beside 4-bit layers): it hears of ours."""
+    asks = torch.is_autocast_enabled
+    if device == standin.NAME:
+        torch.is_autocast_enabled = lambda *named: asks(*(named or (device,)))
+    try:
+        yield
+    finally:
+        torch.is_autocast_enabled = asks
 
 
 @contextmanager

@@ -1,0 +1,159 @@
+"""A grid of training runs that both engines forecast: families, and what a run can be."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from vramcast.catalog.number_formats import find_format
+from vramcast.domain.run import (
+    Adapter,
+    AttentionKernel,
+    Loss,
+    Method,
+    Optimizer,
+    Precision,
+    Quantization,
+    Recompute,
+    TrainRun,
+)
+
+WIDE: dict[str, Any] = {
+    "hidden_size": 1024,
+    "intermediate_size": 2816,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 4,
+    "vocab_size": 16384,
+    "max_position_embeddings": 4096,
+    "tie_word_embeddings": False,
+}
+PLAIN = {name: value for name, value in WIDE.items() if name != "num_key_value_heads"} | {"intermediate_size": 4096}
+PADDED = {"pad_token_id": 0}
+EXPERTS = {"hidden_size": 512, "num_attention_heads": 8, "num_key_value_heads": 4}
+GPT2: dict[str, Any] = {"n_embd": 768, "n_layer": 6, "n_head": 12, "n_positions": 4096, "vocab_size": 16384}
+GEMMA = WIDE | PADDED | {"head_dim": 64, "tie_word_embeddings": True, "num_hidden_layers": 4}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": WIDE | {"num_key_value_heads": 16},
+    "qwen2": WIDE | {"vocab_size": 32768, "tie_word_embeddings": True},
+    "qwen3": WIDE | {"head_dim": 64},
+    "mistral": WIDE | {"sliding_window": 1024},
+    "gemma": GEMMA,
+    "gemma2": GEMMA | {"sliding_window": 512, "query_pre_attn_scalar": 64},
+    "gemma3_text": GEMMA
+    | {"sliding_window": 512, "query_pre_attn_scalar": 64, "sliding_window_pattern": 2, "num_key_value_heads": 16},
+    "phi3": WIDE | PADDED | {"num_key_value_heads": 16},
+    "gpt2": GPT2,
+    "gpt_neox": PLAIN,
+    "falcon": PLAIN | {"new_decoder_architecture": False, "multi_query": True},
+    "cohere": WIDE | PADDED,
+    "olmo2": WIDE | PADDED | {"num_key_value_heads": 16},
+    "starcoder2": WIDE | {"intermediate_size": 4096, "sliding_window": 1024},
+    "granite": WIDE,
+    "stablelm": WIDE | {"num_key_value_heads": 16},
+    "mixtral": WIDE | EXPERTS | {"intermediate_size": 1024, "num_local_experts": 8, "num_experts_per_tok": 2},
+    "qwen3_moe": WIDE | EXPERTS | {"moe_intermediate_size": 512, "num_experts": 16, "num_experts_per_tok": 4},
+}
+WITHOUT_SDPA = ("gemma2",)
+SCALED_LOGITS = ("cohere", "gemma2", "granite")  # whose loss cannot be fused with the projection alone
+RUNS_OF_A_FAMILY = 18
+GPUS = ("a100-80gb", "h100-80gb", "rtx-4090")
+STACKS = ("torch", "hf-trainer")
+SHAPES = ((1, 1024), (1, 2048), (2, 1024), (4, 512), (8, 512), (2, 2048))
+HALF = (Precision.BF16, Precision.FP16)
+PRECISIONS = {
+    Method.FULL: (Precision.BF16, Precision.FP32, Precision.AMP_BF16, Precision.MASTER_BF16),
+    Method.LORA: (Precision.BF16, Precision.BF16, Precision.AMP_BF16, Precision.FP32),
+    Method.QLORA: (Precision.BF16,),
+}
+KERNELS = (AttentionKernel.SDPA, AttentionKernel.FLASH, AttentionKernel.EFFICIENT, AttentionKernel.EAGER)
+OPTIMIZERS = (Optimizer.ADAMW_FOREACH, Optimizer.ADAMW_FUSED, Optimizer.ADAMW_LOOP, Optimizer.SGD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One run of the grid."""
+
+    family: str
+    number: int
+    run: TrainRun
+    stack: str
+    gpu: str
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The model's config."""
+        return FAMILIES[self.family] | {"model_type": self.family}
+
+    @property
+    def name(self) -> str:
+        """What differs from case to case, in the words of the command line."""
+        run = self.run
+        words = [self.family, run.method, run.precision, f"{run.micro_batch}×{run.seq_len}", run.attention]
+        words += ["recomputed"] if run.recompute is Recompute.FULL else []
+        words += ["autocast"] if run.autocast else []
+        words += [f"{run.loss} loss"] if run.loss is not Loss.STOCK else []
+        words += [f"rank {run.adapter.rank} {run.adapter.targets[0]}"] if run.adapter else []
+        return " ".join([*words, run.optimizer, self.stack, self.gpu])
+
+
+def grid() -> tuple[Case, ...]:
+    """All cases, the same each time."""
+    return tuple(case for family in FAMILIES for case in _cases(family))
+
+
+def _cases(family: str) -> Iterator[Case]:
+    dice = random.Random(family)  # noqa: S311 - the same grid each time
+    seen = set()
+    number = 0
+    while number < RUNS_OF_A_FAMILY:
+        method = list(Method)[number % 3]
+        run = _run(dice, family, method)
+        if run in seen:
+            continue
+        seen.add(run)
+        yield Case(family=family, number=number, run=run, stack=dice.choice(STACKS), gpu=dice.choice(GPUS))
+        number += 1
+
+
+def _run(dice: random.Random, family: str, method: Method) -> TrainRun:
+    precision = dice.choice(PRECISIONS[method])
+    micro_batch, seq_len = dice.choice(SHAPES)
+    losses = (Loss.STOCK,) if family in SCALED_LOGITS else (Loss.STOCK, Loss.STOCK, Loss.CHUNKED, Loss.FUSED_LINEAR)
+    fp32 = dice.random() < 0.7
+    return TrainRun(
+        method=method,
+        precision=precision,
+        optimizer=dice.choice(OPTIMIZERS),
+        adapter=_adapter(dice, fp32=fp32) if method is not Method.FULL else None,
+        quantization=_quantization(dice) if method is Method.QLORA else None,
+        seq_len=seq_len,
+        micro_batch=micro_batch,
+        accum_steps=dice.choice((1, 1, 1, 2)),
+        recompute=dice.choice((Recompute.NONE, Recompute.FULL)),
+        attention=_attention(dice, family, precision),
+        loss=dice.choice(losses),
+        autocast=method is not Method.FULL and precision in HALF and (fp32 or dice.random() < 0.5),
+    )
+
+
+def _attention(dice: random.Random, family: str, precision: Precision) -> AttentionKernel:
+    """A kernel that can run: flash has no FP32, efficient no grouped heads."""
+    kernel = dice.choice(KERNELS)
+    grouped = FAMILIES[family].get("num_key_value_heads", 16) < 16 or "multi_query" in FAMILIES[family]
+    impossible = {AttentionKernel.FLASH: precision is Precision.FP32, AttentionKernel.EFFICIENT: grouped}
+    given = kernel in impossible
+    return AttentionKernel.SDPA if impossible.get(kernel) or (given and family in WITHOUT_SDPA) else kernel
+
+
+def _adapter(dice: random.Random, *, fp32: bool) -> Adapter:
+    return Adapter(
+        rank=dice.choice((8, 16, 64)),
+        targets=dice.choice((("all-linear",), ("all-linear",), ("attention",))),
+        dropout=dice.choice((0.0, 0.05)),
+        fp32=fp32,
+    )
+
+
+def _quantization(dice: random.Random) -> Quantization:
+    return Quantization(format=find_format(dice.choice(("nf4", "nf4-dq"))), upcast=dice.random() < 0.5)
