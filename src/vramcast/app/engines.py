@@ -5,7 +5,7 @@ from collections.abc import Callable
 from vramcast.domain.device import Device
 from vramcast.domain.errors import InputError
 from vramcast.domain.forecast import Assumption, Engine, Forecast
-from vramcast.domain.model import ModelSpec
+from vramcast.domain.model import ModelSpec, bare_model
 from vramcast.domain.run import Run
 from vramcast.domain.stack import Stack
 
@@ -51,4 +51,7 @@ def traced(
     from vramcast.sources.raw_config import raw_config
 
     config = raw_config(name, offline=offline)
-    return forecast(model, trace_run(config, run, stack, device, progress=progress), run, stack, device, assumptions)
+    found = trace_run(config, run, stack, device, progress=progress)
+    if not model.layers:
+        model = bare_model(model.name, found.parameters, dtype=model.dtype)
+    return forecast(model, found, run, stack, device, assumptions)

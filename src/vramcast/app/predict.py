@@ -8,14 +8,15 @@ from vramcast.app.unmodelled import unmodelled
 from vramcast.catalog.gpus import find_device, free_form_device
 from vramcast.catalog.stacks import find_stack
 from vramcast.domain.device import Device
-from vramcast.domain.errors import InputError
+from vramcast.domain.errors import InputError, UnsupportedError
 from vramcast.domain.forecast import Assumption, Engine, Forecast
-from vramcast.domain.model import ModelSpec
+from vramcast.domain.model import ModelSpec, bare_model
 from vramcast.domain.run import Method, Run, ServeRun
 from vramcast.domain.stack import Stack
 from vramcast.rules.forecast import finish
 from vramcast.rules.serving import serving
 from vramcast.rules.train_step import train_step
+from vramcast.sources.raw_config import dtype_of, raw_config
 from vramcast.sources.resolve import load_model
 from vramcast.units import parse_bytes
 
@@ -54,13 +55,13 @@ def predict(
     """
     witness = engine_named(engine)
     chosen = Options(options)
-    spec = load_model(model, offline=offline) if isinstance(model, str) else model
+    spec = _model(model, witness, offline=offline) if isinstance(model, str) else model
     card = _device(device, chosen)
     serves = isinstance(run, ServeRun) if run is not None else chosen.text("method") == SERVE
     software = _stack(stack, serves=serves)
     assumptions: tuple[Assumption, ...] = ()
     if run is None:
-        run, assumptions = _choose(chosen, spec, software, card)
+        run, assumptions = _choose(chosen, spec, software, card, witness)
         if stack is None:
             named = Assumption(option="stack", value=f"{software.name}@{software.version}", reason="house default")
             assumptions = (named, *assumptions)
@@ -73,6 +74,17 @@ def predict(
             "a trace needs the model's config, not its sizes alone", "give its name, folder or config.json"
         )
     return traced(model, spec, run, software, card, assumptions, offline=offline, progress=progress)
+
+
+def _model(name: str, witness: Engine, *, offline: bool) -> ModelSpec:
+    """The model; for the trace, which builds it from its config, also one that no closed form knows."""
+    try:
+        return load_model(name, offline=offline)
+    except UnsupportedError:
+        if witness is Engine.RULES:
+            raise
+        dtype = dtype_of(raw_config(name, offline=offline))
+        return bare_model(name, 0, dtype=dtype)
 
 
 def _device(device: str | Device | None, options: Options) -> Device | None:
@@ -94,7 +106,7 @@ def _stack(stack: str | Stack | None, *, serves: bool) -> Stack:
 
 
 def _choose(
-    options: Options, model: ModelSpec, stack: Stack, device: Device | None
+    options: Options, model: ModelSpec, stack: Stack, device: Device | None, witness: Engine
 ) -> tuple[Run, tuple[Assumption, ...]]:
     if options.text("method") == SERVE:
         return choose_serve_run(options, model, stack)
@@ -102,7 +114,8 @@ def _choose(
         if options.gives(name):
             raise InputError(f"{flag(name)} goes with --method serve", "add --method serve")
     method = _method(options)
-    run, assumptions = choose_train_run(options, model, stack, device, method)
+    shaped = bool(model.layers) or witness is Engine.TRACE
+    run, assumptions = choose_train_run(options, model, stack, device, method, shaped=shaped)
     if options.gives("method"):
         return run, assumptions
     return run, (Assumption(option="method", value=method, reason="house default"), *assumptions)

@@ -74,10 +74,10 @@ class Chooser:
 
 
 def choose_train_run(
-    options: Options, model: ModelSpec, stack: Stack, device: Device | None, method: Method
+    options: Options, model: ModelSpec, stack: Stack, device: Device | None, method: Method, *, shaped: bool
 ) -> tuple[TrainRun, tuple[Assumption, ...]]:
     """
-    The training run that `options` describe on `stack`, and what was assumed.
+    The training run that `options` describe on `stack`, and what was assumed; `shaped`: the model's layers are known.
 
     Raises:
         InputError: an option has an impossible value, or two options contradict each other.
@@ -89,7 +89,7 @@ def choose_train_run(
         method=method,
         precision=precision,
         optimizer=chooser.word("optimizer", Optimizer, Optimizer.ADAMW_FUSED),
-        adapter=_adapter(chooser) if method is not Method.FULL and model.layers else None,
+        adapter=_adapter(chooser) if method is not Method.FULL and shaped else None,
         quantization=_quantization(chooser) if method is Method.QLORA else None,
         seq_len=chooser.count("seq_len", SEQ_LEN),
         micro_batch=chooser.count("micro_batch", 1),

@@ -9,6 +9,7 @@ from vramcast.domain.errors import InputError, one_line
 from vramcast.sources.json_file import read_json
 
 CONFIG = "config.json"
+_DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
 def raw_config(name: str, *, offline: bool = False) -> Mapping[str, Any]:
@@ -33,3 +34,10 @@ def raw_config(name: str, *, offline: bool = False) -> Mapping[str, Any]:
     raise InputError(
         f"{name[:60]!r} has no config to build a model from", "a catalog name, a folder, a config.json, a hub id"
     )
+
+
+def dtype_of(config: Mapping[str, Any]) -> str:
+    """The number format that a config names for its weights, BF16 if it names none."""
+    text = config.get("text_config")
+    named = [part.get(key) for part in (config, text) if isinstance(part, Mapping) for key in ("dtype", "torch_dtype")]
+    return next((_DTYPES[name] for name in named if isinstance(name, str) and name in _DTYPES), "bf16")

@@ -38,7 +38,7 @@ def chosen(
 ) -> tuple[TrainRun, dict[str, Assumption]]:
     """The run, and what was assumed by option."""
     card = find_device(device) if device else None
-    run, assumed = choose_train_run(Options(options), spec, find_stack(stack), card, method)
+    run, assumed = choose_train_run(Options(options), spec, find_stack(stack), card, method, shaped=bool(spec.layers))
     return run, {one.option: one for one in assumed}
 
 
@@ -202,3 +202,12 @@ def test_a_switch_that_is_off_contradicts_nothing() -> None:
     """Full training with `dora=False` is full training."""
     run, _ = chosen(Method.FULL, dora=False)
     assert run.adapter is None
+
+
+def test_a_model_whose_layers_are_not_known_gets_adapters_only_where_the_trace_builds_it() -> None:
+    """A bare size has nothing to adapt; a model that the trace makes from its config has."""
+    spec, stack, method = bare_model("8B", 8 * 10**9), find_stack("torch"), Method.LORA
+    plain, _ = choose_train_run(Options({}), spec, stack, None, method, shaped=False)
+    traced, _ = choose_train_run(Options({}), spec, stack, None, method, shaped=True)
+    assert plain.adapter is None
+    assert traced.adapter is not None
