@@ -45,7 +45,7 @@ class Program:
 
 
 @st.composite
-def timelines(draw: st.DrawFn, *kinds: str, streams: int = 2, most: int = 60) -> Timeline:
+def timelines(draw: st.DrawFn, *kinds: str, streams: int = 2, most: int = 40) -> Timeline:
     """Up to `most` requests of these kinds of sizes, some given back in any order, with a mark now and then."""
     sizes = st.one_of(*(KINDS[kind] for kind in kinds or ("small", "large")))
     common = draw(st.lists(sizes, min_size=1, max_size=6))

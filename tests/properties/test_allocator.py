@@ -6,6 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.naive_allocator import naive_layout
 from tests.timelines import timelines
 from vramcast.domain.timeline import Timeline
 from vramcast.trace.allocator_settings import INTERVALS, AllocatorSettings, read_settings, write_settings
@@ -67,6 +68,17 @@ def test_nothing_is_lost(timeline: Timeline, settings: AllocatorSettings, capaci
     used = {part.block for segment in done.segments for part in segment.parts} - {FREE}
     assert used == {number for number in live if timeline.blocks[number].bytes}
     assert sum(segment.in_use for segment in done.segments) == sum(done.granted[number] for number in live)
+
+
+@given(timelines(), SETTINGS)
+def test_as_the_plainest_allocator(timeline: Timeline, settings: AllocatorSettings) -> None:
+    """Searching all parts of all segments each time gives the same blocks and the same segments."""
+    plain = replace(settings, expandable_segments=False)
+    done = replay(timeline, plain)
+    granted, layout = naive_layout(timeline, plain)
+    assert list(done.granted) == granted
+    by_age = sorted(done.segments, key=lambda segment: segment.address)
+    assert [[(part.size, part.block != FREE) for part in segment.parts] for segment in by_age] == layout
 
 
 @given(timelines(), SETTINGS)
