@@ -80,3 +80,12 @@ def test_masks_of_floating_point_ones() -> None:
     """What is nothing but ones and zeros is known in any format."""
     mask = torch.cat([torch.ones(2, 3), torch.zeros(2, 1)], dim=1)
     assert mask[:, :3].to(torch.bool).all().item() and not mask.bool().all().item()
+
+
+@pytest.mark.parametrize("_traced", ["standin"], indirect=True)
+def test_an_operator_that_the_cpu_has_not() -> None:
+    """It gives a result without values, and no error."""
+    counted = torch.histc(torch.arange(6, dtype=torch.int32), bins=3, min=0, max=5)
+    assert counted.shape == (3,)
+    with pytest.raises(DataDependentOutputException):
+        counted[0].item()

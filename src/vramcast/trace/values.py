@@ -103,17 +103,21 @@ class Values(TorchDispatchMode):
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         if all(self.of(tensor) is not None for tensor in tensors) and kind.has_values:
             behind: Any = self._again(func, args, kwargs)
-        elif func is _IS_IN:
-            behind = self._outside(args[0])
         else:
+            behind = self._outside(args[0]) if func is _IS_IN else None
+        if behind is None:
             self._spoil(kind, args, kwargs)
             return
         for tensor, known in zip(_tensors(result), _tensors(behind), strict=True):
             setattr(tensor, _BEHIND, known)
 
     def _again(self, func: Operator, args: Any, kwargs: Any) -> Any:
+        """What the operator gives on real tensors; None if the CPU has no kernel for it."""
         with torch._C._DisableTorchDispatch():
-            return func(*tree_map(self._real, args), **tree_map(self._real, kwargs))
+            try:
+                return func(*tree_map(self._real, args), **tree_map(self._real, kwargs))
+            except NotImplementedError:
+                return None
 
     def _outside(self, tokens: Tensor) -> Tensor:
         with torch._C._DisableTorchDispatch():
@@ -126,7 +130,8 @@ class Values(TorchDispatchMode):
             shape = list(chosen.shape)
             shape.append(shape.pop(dim))
             rows = torch.arange(chosen.numel(), device="cpu").view(shape) % max(scores.shape[dim], k, 1)
-            return rows.movedim(-1, dim)
+            turned: Tensor = rows.movedim(-1, dim)
+            return turned
 
     def _selected(self, flags: Tensor) -> Tensor:
         """Where known flags are set: as many rows as there are."""
