@@ -1,9 +1,8 @@
 """A timeline replayed through the caching allocator."""
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from vramcast.domain.timeline import Timeline
@@ -133,7 +132,10 @@ class _Playback:
         self.allocator = allocator
         self.failure: Failure | None = None
         self._timeline = timeline
-        self._requests = _requests(timeline, allocator)
+        self._requests = list(
+            map(_Requests(allocator).__getitem__, map(attrgetter("bytes", "stream"), timeline.blocks))
+        )
+        self._freed = bytearray(len(timeline.blocks))
         self._addresses = [0] * len(timeline.blocks)
         self._granted = [0] * len(timeline.blocks)
         self._position = 0
@@ -154,13 +156,14 @@ class _Playback:
 
     def play(self, end: int) -> None:
         """Up to event number `end`; what takes most of the time, so with local names."""
-        requests, addresses, granted = self._requests, self._addresses, self._granted
+        requests, addresses, granted, freed = self._requests, self._addresses, self._granted, self._freed
         allocated, most, at = self._allocated, self._most, self._at
         for position, (born, number) in enumerate(self._timeline.events[self._position : end], self._position):
             size, pool = requests[number]
             if not born:
                 size = granted[number]
                 allocated -= size
+                freed[number] = True
                 pool.put(addresses[number], size)
                 continue
             block = pool.take(size)
@@ -210,28 +213,25 @@ class _Playback:
         return block
 
     def _segments(self) -> Iterator[Segment]:
-        end = self.failure.event if self.failure else len(self._timeline.events)
-        seen = Counter(map(itemgetter(1), self._timeline.events[:end]))
         used: dict[FreeBlocks, list[Part]] = {}
-        for number, times in seen.items():
-            if times == 1:  # born, and not freed
-                part = Part(self._addresses[number], self._granted[number], number)
-                used.setdefault(self._requests[number][1], []).append(part)
+        for number, (size, pool) in enumerate(zip(self._granted, map(itemgetter(1), self._requests), strict=True)):
+            if size and not self._freed[number]:
+                used.setdefault(pool, []).append(Part(self._addresses[number], size, number))
         for pool in self.allocator.pools.values():
             yield from segments_of(pool.stream, pool, used.get(pool, ()), small=pool.small)
 
 
-def _requests(timeline: Timeline, allocator: Allocator) -> list[tuple[int, FreeBlocks]]:
-    """The rounded bytes of each block, and the pool that serves it."""
-    nothing = _Nothing(allocator.settings, 0, small=True)
-    known: dict[tuple[int, int], tuple[int, FreeBlocks]] = {}
-    requests = []
-    for block in timeline.blocks:
-        key = block.bytes, block.stream
-        request = known.get(key)
-        if request is None:
-            size = allocator.settings.block_size(block.bytes)
-            pool = allocator.pool(block.stream, small=size <= SMALL) if block.bytes else nothing
-            request = known[key] = size, pool
-        requests.append(request)
-    return requests
+class _Requests(dict[tuple[int, int], tuple[int, FreeBlocks]]):
+    """The rounded bytes of a request and the pool that serves it, by its bytes and stream; worked out once each."""
+
+    def __init__(self, allocator: Allocator) -> None:
+        super().__init__()
+        self._allocator = allocator
+        self._nothing = _Nothing(allocator.settings, 0, small=True)
+
+    def __missing__(self, key: tuple[int, int]) -> tuple[int, FreeBlocks]:
+        requested, stream = key
+        size = self._allocator.settings.block_size(requested)
+        pool = self._allocator.pool(stream, small=size <= SMALL) if requested else self._nothing
+        self[key] = request = size, pool
+        return request
