@@ -82,7 +82,7 @@ class ExpandableBlocks(FreeBlocks):
         self.put(address, size)
 
     def unmap(self) -> list[Place]:
-        """Give back the pages that no block uses. Where they were."""
+        """Give back the pages that no block uses, and the addresses with the last of them. Where the pages were."""
         freed = []
         for address, size in list(self):
             begin = self.origin - (self.origin - address) // self.page * self.page
@@ -96,7 +96,7 @@ class ExpandableBlocks(FreeBlocks):
                 self._keep(end, address + size - end)
             freed.append(Place(begin, end - begin))
             self._forget(begin, end)
-        if self.unmapped == {self.origin: ENDLESS}:
+        if freed and self.unmapped == {self.origin: ENDLESS}:
             self.unmapped.clear()
         return freed
 

@@ -52,7 +52,7 @@ class FreeBlocks:
         held = size
         if not found:
             held = self._next_size(size)
-            if not held or not self._serves(held, size):
+            if not held or (held >= self._whole and not self._serves(held, size)):
                 return None
             found = self._by_size[held]
         address = found.pop(0)
@@ -95,14 +95,15 @@ class FreeBlocks:
         sizes, by_size = self._sizes, self._by_size
         at = bisect_left(sizes, size)
         while at < len(sizes):
-            if by_size[sizes[at]]:
-                return sizes[at]
-            del by_size[sizes[at]], sizes[at]
+            held = sizes[at]
+            if by_size[held]:
+                return held
+            del by_size[held], sizes[at]
         return 0
 
     def _serves(self, held: int, size: int) -> bool:
-        """Whether `max_split_size` lets a free block of `held` bytes serve a request."""
-        return held < self._whole if size < self._whole else held < size + self._rounding
+        """Whether `max_split_size` lets a free block of `held` bytes serve a request; below that size every one may."""
+        return held < self._whole or (self._whole <= size and held < size + self._rounding)
 
     def _keep(self, address: int, size: int) -> None:
         self._starts[address] = size

@@ -140,3 +140,13 @@ def test_max_split_size_holds_here_too() -> None:
     settings = read_settings("expandable_segments:True,max_split_size_mb:50")
     done = replay(program.timeline, settings)
     assert (done.reserved, done.granted[1]) == (60 * MIB, 30 * MIB)
+
+
+def test_addresses_without_pages_outlive_a_release() -> None:
+    """Stream 1 reserved addresses before its first page was refused; after the retry it begins there."""
+    program = Program()
+    program.give(program.ask(30 * MIB))
+    late = program.ask(10 * MIB, stream=1)
+    done = replay(program.timeline, EXPANDABLE, 50 * MIB)
+    assert done.retries == 1
+    assert done.addresses[late] == 2 * done.addresses[0]
