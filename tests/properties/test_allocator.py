@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.naive_allocator import naive_layout
-from tests.timelines import timelines
+from tests.timelines import Program, timelines
+from vramcast.domain.errors import VramcastError
 from vramcast.domain.timeline import Timeline
 from vramcast.trace.allocator_settings import INTERVALS, AllocatorSettings, read_settings, write_settings
 from vramcast.trace.plain_pickle import loads_plain
@@ -152,6 +153,16 @@ def test_a_snapshot_replays_to_itself(timeline: Timeline, settings: AllocatorSet
     assert compared.active[0] == compared.active[1]
 
 
+@given(timelines(), st.booleans(), CAPACITIES)
+def test_a_snapshot_of_a_full_device_replays_to_itself(
+    timeline: Timeline, expandable: bool, capacity: int | None
+) -> None:
+    """Cached segments that were given back are given back again, though the replay knows no capacity."""
+    settings = AllocatorSettings(expandable_segments=expandable)
+    snapshot = simulated_snapshot(timeline, replay(timeline, settings, capacity), settings)
+    assert compare_with(snapshot, oldest_first=True).equal
+
+
 @given(st.data(), timelines("small", "whole"), st.booleans())
 def test_a_recording_may_begin_late(data: st.DataObject, timeline: Timeline, expandable: bool) -> None:
     """Without the first actions, the blocks that were there are found from those that follow and from the end."""
@@ -160,6 +171,34 @@ def test_a_recording_may_begin_late(data: st.DataObject, timeline: Timeline, exp
     begun = data.draw(st.integers(0, len(snapshot.entries)))
     late = replace(snapshot, entries=snapshot.entries[begun:])
     assert compare_with(late, oldest_first=True).equal
+
+
+def _written() -> bytes:
+    """A snapshot of a short program."""
+    program = Program()
+    for size in (3, 5, 0.2, 12, 0.7):
+        program.ask(size * MIB)
+    program.give(1, 2)
+    program.ask(4 * MIB)
+    return write_snapshot(simulated_snapshot(program.timeline, replay(program.timeline), AllocatorSettings()))
+
+
+WRITTEN = _written()
+BYTES = st.integers(0, 255).filter(lambda value: value != 0x96)  # a cut bytearray makes CPython's pickle print an error
+
+
+@given(st.lists(st.tuples(st.integers(0, len(WRITTEN) - 1), BYTES), min_size=1, max_size=3))
+def test_a_damaged_snapshot_is_an_error_that_says_so(changes: list[tuple[int, int]]) -> None:
+    """With a few bytes changed it is read, or it is the input's fault; nothing else happens."""
+    data = bytearray(WRITTEN)
+    for at, value in changes:
+        data[at] = value
+    try:
+        compare_with(snapshot_of(loads_plain(bytes(data)), "damaged"))
+    except ValueError as error:  # not a plain pickle
+        assert str(error)
+    except VramcastError as error:
+        assert error.what
 
 
 @given(SETTINGS)
