@@ -76,6 +76,13 @@ def test_a_router_chooses_in_turn() -> None:
     assert torch.empty(6, 8)[rows].shape == (3, 8)
 
 
+def test_rows_that_a_known_mask_selects() -> None:
+    """As many as flags are set."""
+    mask = torch.arange(6) % 3 == 1
+    assert torch.empty(6, 8)[mask].shape == (2, 8)
+    assert torch.arange(12).view(6, 2)[mask].tolist() == [[2, 3], [8, 9]]
+
+
 def test_masks_of_floating_point_ones() -> None:
     """What is nothing but ones and zeros is known in any format."""
     mask = torch.cat([torch.ones(2, 3), torch.zeros(2, 1)], dim=1)

@@ -25,6 +25,7 @@ _READS = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.defau
 _IS_IN = torch.ops.aten.isin.Tensor_Tensor
 _TOP = torch.ops.aten.topk.default
 _NONZERO = torch.ops.aten.nonzero.default
+_INDEX = torch.ops.aten.index.Tensor
 # Masks are often made of floating-point ones, and experts counted in floating-point zeros: these operators hand them on.
 _HAND_ON = frozenset(
     f"aten::{name}"
@@ -68,6 +69,8 @@ class Values(TorchDispatchMode):
             return self._again(func, args, kwargs)
         if func is _NONZERO and self.of(args[0]) is not None:
             return self._selected(args[0])
+        if func is _INDEX:
+            args = (args[0], self._places(args[1]))
         result = func(*args, **kwargs)
         kind = self._kinds.get(func) or self._kind(func)
         if kind.written or (kind.has_values and (_all_whole(result) or (kind.hands_on and _is_small(result)))):
@@ -138,6 +141,17 @@ class Values(TorchDispatchMode):
         known = self._again(_NONZERO, (flags,), {})
         places = torch.empty_strided(known.shape, known.stride(), dtype=known.dtype, device=flags.device)
         self.know(places, known)
+        return places
+
+    def _places(self, indices: list[Tensor | None]) -> list[Tensor | None]:
+        """Known flags among `indices` as the places where they are set, which is what the operator makes of them."""
+        places: list[Tensor | None] = []
+        for index in indices:
+            if index is not None and index.dtype is torch.bool and self.of(index) is not None:
+                with self:
+                    places.extend(index.nonzero().unbind(1))
+            else:
+                places.append(index)
         return places
 
     def _real(self, leaf: Any) -> Any:
