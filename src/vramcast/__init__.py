@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from vramcast.version import __version__
 
-__all__ = ["Forecast", "ServeRun", "TrainRun", "__version__", "load_model", "predict"]
+__all__ = ["Forecast", "ServeRun", "TrainRun", "__version__", "load_model", "predict", "trace"]
 
 if TYPE_CHECKING:
     from vramcast.app.predict import predict
     from vramcast.domain.forecast import Forecast
     from vramcast.domain.run import ServeRun, TrainRun
     from vramcast.sources.resolve import load_model
+    from vramcast.trace.user_code import trace
 
 _HOMES = {
     "Forecast": "vramcast.domain.forecast",
@@ -30,8 +31,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import vramcast` costs nothing."""
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'vramcast' has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "trace":
+        return import_module("vramcast.trace")
     return getattr(import_module(_HOMES[name]), name)

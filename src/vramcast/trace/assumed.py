@@ -1,0 +1,99 @@
+"""Numbers that a program asks for and that nobody has: a plausible one is given, and it is said so."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedOperatorException,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vramcast.domain.errors import UnsupportedError
+from vramcast.trace.notes import Notes
+from vramcast.trace.places import Places
+
+Operator = torch._ops.OpOverload
+_aten = torch.ops.aten
+ONE, NO = 1, False
+_NEEDS_MEMORY = ("data pointer", "data_ptr", "storage_ptr")
+_EVERYTHING: dict[Operator, Callable[..., Any]] = {
+    _aten.index.Tensor: lambda x, indices: _aten.index.Tensor(x, _spread(indices)),
+    _aten.nonzero.default: lambda x: x.new_empty((x.numel(), x.dim()), dtype=torch.long),
+    _aten.masked_select.default: lambda x, mask: x.new_empty(torch.broadcast_shapes(x.shape, mask.shape).numel()),
+    _aten._unique2.default: lambda x, *_, **__: (
+        x.new_empty(x.numel()),
+        x.new_empty(x.shape, dtype=torch.long),
+        x.new_empty(x.numel(), dtype=torch.long),
+    ),
+}
+
+
+class Assumed(TorchDispatchMode):
+    """
+    Goes on where a value is not known; enter it last, so that it sees every operator first.
+
+    A number is taken as 1, a flag as false, and of a selection every element is taken, which is the most there can be.
+    Within an operator nothing of what was renamed for the program is seen: devices have their true names.
+    """
+
+    def __init__(self, notes: Notes, places: Places) -> None:
+        super().__init__()
+        self._notes = notes
+        self._places = places
+
+    def __torch_dispatch__(self, func: Operator, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        with torch._C.DisableTorchFunction():
+            try:
+                return func(*args, **kwargs)
+            except DataDependentOutputException:
+                return self._value(func, args)
+            except DynamicOutputShapeException:
+                return self._selection(func, args, kwargs)
+            except (UnsupportedOperatorException, NotImplementedError) as error:
+                raise self._unsupported(func) from error
+            except RuntimeError as error:
+                if any(word in str(error) for word in _NEEDS_MEMORY):
+                    raise self._unsupported(func) from error
+                error.add_note(f"in operator {func}, in {self._where()}")
+                raise
+
+    def _value(self, func: Operator, args: Any) -> Any:
+        if func is not _aten._local_scalar_dense.default:
+            self._notes.assumed(f"{func}", NO)
+            return NO
+        dtype = args[0].dtype
+        value: Any = NO if dtype is torch.bool else ONE if not dtype.is_floating_point else float(ONE)
+        self._notes.assumed("a number read from the device was", value)
+        return value
+
+    def _selection(self, func: Operator, args: Any, kwargs: Any) -> Any:
+        if func not in _EVERYTHING:
+            raise self._unsupported(func)
+        self._notes.assumed(f"a selection by values ({func._schema.name.partition('::')[2]}) was", "everything")
+        return _EVERYTHING[func](*args, **kwargs)
+
+    def _unsupported(self, func: Operator) -> UnsupportedError:
+        return UnsupportedError(
+            f"operator {func}, in {self._where()}, cannot be followed: it does not run on shapes alone",
+            "custom CUDA and Triton kernels need a registered fake: torch.library.register_fake",
+        )
+
+    def _where(self) -> str:
+        path = self._places.now().path
+        return f"module {path}" if path else "no module"
+
+
+def _spread(indices: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """In place of a mask of unknown values, the indices of as many elements, one tensor a dimension."""
+    spread: list[Tensor | None] = []
+    for index in indices:
+        if index is None or index.dtype not in (torch.bool, torch.uint8):
+            spread.append(index)
+        else:
+            spread += [index.new_empty(index.numel(), dtype=torch.long)] * index.dim()
+    return spread

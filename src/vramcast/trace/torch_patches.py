@@ -1,0 +1,158 @@
+"""Parts of torch beside `torch.cuda` that would leave the program's shapes: autocast, compilation, loaders, files, processes."""
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.amp import autocast_mode, grad_scaler
+from torch.optim import optimizer
+from torch.utils import _device, _foreach_utils
+from torch.utils._pytree import tree_map
+from torch.utils.data import DataLoader
+
+from vramcast.domain.errors import UnsupportedError
+from vramcast.trace import standin
+from vramcast.trace.cuda_names import STANDIN, CudaNames
+from vramcast.trace.notes import Notes
+from vramcast.trace.patches import Patches
+from vramcast.trace.watcher import Watcher
+
+_COMPILED = "torch.compile left code in eager mode: fused kernels would keep less"
+_AUTOCAST = (
+    "is_autocast_enabled",
+    "set_autocast_enabled",
+    "get_autocast_dtype",
+    "set_autocast_dtype",
+)
+_SEVERAL = {
+    (torch.distributed, "init_process_group"): "several processes (torch.distributed)",
+    (torch.multiprocessing, "spawn"): "several processes (torch.multiprocessing.spawn)",
+    (torch.cuda, "graph"): "CUDA graphs",
+    (torch.cuda, "make_graphed_callables"): "CUDA graphs",
+}
+_IN_PROCESS = ("prefetch_factor", "persistent_workers", "timeout", "multiprocessing_context", "pin_memory")
+
+
+def put_in_place(patches: Patches, notes: Notes, names: CudaNames, watcher: Watcher) -> None:
+    """Everything of torch that the program must not meet as it is."""
+    _autocast(patches)
+    _gradients(patches, watcher)
+    _files(patches, names)
+    patches.put(_device.DeviceContext, "__torch_function__", _as_it_is)
+    patches.put(torch, "set_default_device", partial(_set_default_device, patches))
+    patches.put(torch, "get_default_device", lambda: _device.CURRENT_DEVICE)
+    patches.put(torch, "Generator", _generator_class(names))
+    patches.answer(torch, "compile", partial(_left_eager, notes), "torch.compile")
+    patches.put(nn.Module, "compile", lambda _, *__, **___: notes.not_followed(_COMPILED))
+    patches.put(DataLoader, "__init__", _loader(DataLoader.__init__, notes))
+    for (owner, name), what in _SEVERAL.items():
+        patches.put(owner, name, partial(_refuse, what))
+    patches.put(torch.cuda, "_initialized", True)
+
+
+def _autocast(patches: Patches) -> None:
+    """Autocast of `cuda` is that of the stand-in."""
+    begin = torch.autocast.__init__
+
+    def init(self: torch.autocast, device_type: str, *args: Any, **kwargs: Any) -> None:
+        begin(self, standin.NAME if device_type == "cuda" else device_type, *args, **kwargs)
+
+    patches.put(torch.autocast, "__init__", init)
+    for name in _AUTOCAST:
+        patches.put(torch, name, partial(_of_device, getattr(torch, name)))
+    for owner in (torch.amp, autocast_mode):
+        patches.put(owner, "is_autocast_available", partial(_of_device, autocast_mode.is_autocast_available))
+    patches.put(torch, "get_autocast_gpu_dtype", lambda: torch.get_autocast_dtype(standin.NAME))
+    patches.put(torch, "set_autocast_gpu_dtype", lambda dtype: torch.set_autocast_dtype(standin.NAME, dtype))
+
+
+def _of_device(function: Callable[..., Any], device_type: Any = "cuda", *args: Any) -> Any:
+    if not isinstance(device_type, str):  # the old form leaves `cuda` out
+        return function(standin.NAME, device_type, *args)
+    return function(standin.NAME if device_type == "cuda" else device_type, *args)
+
+
+def _gradients(patches: Patches, watcher: Watcher) -> None:
+    """Backward passes are seen; optimizers take shapes for tensors; a scaled gradient is finite."""
+    run = torch.autograd.graph._engine_run_backward
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        with watcher.backward():
+            return run(*args, **kwargs)
+
+    def step(_: Any, optimizer: Any, __: Any, *args: Any, **kwargs: Any) -> Any:
+        return optimizer.step(*args, **kwargs)
+
+    for owner in (torch.autograd, torch.autograd.graph):
+        patches.put(owner, "_engine_run_backward", watched)
+    patches.answer(grad_scaler.GradScaler, "_maybe_opt_step", step, "GradScaler: gradients are taken to be finite")
+    for module in (optimizer, _foreach_utils):
+        patches.put(module, "_foreach_supported_types", [*module._foreach_supported_types, FakeTensor])
+
+
+def _files(patches: Patches, names: CudaNames) -> None:
+    """Checkpoints are read as shapes, and none is written."""
+    load = torch.load
+
+    def shapes(f: Any, map_location: Any = None, **kwargs: Any) -> Any:
+        state = load(f, map_location="cpu", **kwargs)
+        if names.place(map_location) != STANDIN:
+            return state
+        return tree_map(lambda leaf: leaf.to(STANDIN) if isinstance(leaf, Tensor) else leaf, state)
+
+    patches.answer(torch, "load", shapes, "torch.load: shapes without values")
+    patches.answer(torch, "save", lambda *_, **__: None, "torch.save: nothing is written")
+
+
+def _as_it_is(_: Any, func: Any, __: Any, args: Any = (), kwargs: Any = None) -> Any:
+    """The device of a context is chosen where the program's functions are seen."""
+    return func(*args, **(kwargs or {}))
+
+
+def _set_default_device(patches: Patches, device: Any) -> None:
+    patches.put(_device, "CURRENT_DEVICE", torch.device(device or "cpu"))
+
+
+def _left_eager(notes: Notes, model: Any = None, **_: Any) -> Any:
+    notes.not_followed(_COMPILED)
+    return model if model is not None else lambda function: function
+
+
+def _generator_class(names: CudaNames) -> type:
+    real: Any = torch.Generator
+    kind: Any = type(real)
+
+    class Kind(kind):  # type: ignore[misc]
+        def __instancecheck__(self, instance: object) -> bool:
+            return isinstance(instance, real)
+
+    class Generator(real, metaclass=Kind):  # type: ignore[misc]
+        """A generator of the CPU, whatever device is named: nothing is random here."""
+
+        def __new__(cls, device: Any = "cpu") -> Any:
+            return real.__new__(real, "cpu" if names.place(device) == STANDIN else device)
+
+    return Generator
+
+
+def _loader(init: Callable[..., None], notes: Notes) -> Callable[..., None]:
+    signature = inspect.signature(init)
+
+    def in_process(*args: Any, **kwargs: Any) -> None:
+        given = signature.bind(*args, **kwargs)
+        if given.arguments.get("num_workers"):
+            notes.patched("DataLoader: num_workers is 0")
+            given.arguments["num_workers"] = 0
+        for name in _IN_PROCESS:
+            given.arguments.pop(name, None)
+        init(*given.args, **given.kwargs)
+
+    return in_process
+
+
+def _refuse(what: str, *_: Any, **__: Any) -> NoReturn:
+    raise UnsupportedError(f"{what} cannot be followed", "run the part that one GPU does in one process")

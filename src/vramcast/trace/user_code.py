@@ -1,0 +1,77 @@
+"""Any PyTorch code, recorded: `with vramcast.trace(gpu="h100-80gb") as t: ...`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
+
+from vramcast.catalog.gpus import find_device
+from vramcast.domain.device import Device
+from vramcast.domain.errors import InputError
+from vramcast.domain.forecast import Phase
+from vramcast.trace import cuda_stand_in, torch_patches
+from vramcast.trace.assumed import Assumed
+from vramcast.trace.attention import attention_of
+from vramcast.trace.cuda_names import CudaNames, rename
+from vramcast.trace.cuda_stand_in import StandInCuda
+from vramcast.trace.patches import Patches
+from vramcast.trace.program import Program
+from vramcast.trace.readings import Readings
+from vramcast.trace.session import tracing
+from vramcast.trace.values import Values
+from vramcast.trace.watcher import StepsDone, Watcher
+
+_running: list[Program] = []
+
+
+@contextmanager
+def trace(gpu: str | Device | None = None, steps: int | None = None) -> Iterator[Program]:
+    """
+    Record what the code of the block allocates on a CUDA device that is not there.
+
+    Tensors have shapes and no values. `cuda` stands for the device; everything that is patched for that is put back at the end
+    of the block, also after an exception.
+
+    Args:
+        gpu: the device's name or the device; None: one without a limit.
+        steps: leave the block after so many optimizer steps; None: run it to its end.
+
+    Raises:
+        InputError: no such device; a block within another one.
+        UnsupportedError: an operator that does not run on shapes alone, and the module in which it stands.
+    """
+    if _running:
+        raise InputError("a traced block stands within another one", "trace one at a time")
+    program = Program(find_device(gpu) if isinstance(gpu, str) else gpu)
+    _running.append(program)
+    try:
+        with _recorded(program, steps):
+            yield program
+    except StepsDone:
+        pass
+    finally:
+        _running.clear()
+
+
+@contextmanager
+def _recorded(program: Program, steps: int | None) -> Iterator[None]:
+    notes = program.notes
+    patches = Patches(notes)
+    default = torch.get_default_device()
+    capability = program.device.capability if program.device else None
+    watcher = Watcher(steps)
+    with watcher.watching(), tracing() as recorder, attention_of(capability), torch.device(default):
+        watcher.recorder = recorder
+        values = next(mode for mode in _get_current_dispatch_mode_stack() if isinstance(mode, Values))
+        names = CudaNames(notes, Readings(notes, values), watcher)
+        recorder.enter_phase(Phase.LOAD, "load")
+        try:
+            rename(patches)
+            cuda_stand_in.put_in_place(patches, StandInCuda(recorder, program.device))
+            torch_patches.put_in_place(patches, notes, names, watcher)
+            with Assumed(notes, recorder.places), names:
+                yield
+        finally:
+            patches.undo()
+            program.finish(recorder.timeline(), watcher.steps)
