@@ -88,24 +88,22 @@ def _walk(node: Any, operator: Any) -> Iterator[_Allocation]:
 
 
 def _is_one(node: Any) -> bool:
-    """An operator, not just a call of others, such as another overload of its own name."""
-    if not node.name.startswith("aten::"):
+    """An operator that does its own work, not one that casts or resolves its inputs and then calls itself, or others."""
+    if not node.name.startswith("aten::") or node.name in _composite():
         return False
-    if any(_composite().get(node.name, ())):
-        return not all(_composite()[node.name]) and all(child.name != node.name for child in node.children)
-    return True
+    return all(child.name != node.name for child in node.children)
 
 
 @cache
-def _composite() -> dict[str, list[bool]]:
-    """Which overloads of an operator are nothing but calls of others."""
-    implicit: dict[str, list[bool]] = {}
+def _composite() -> frozenset[str]:
+    """Operators that are nothing but calls of others."""
+    implicit: dict[str, bool] = {}
     for name in torch._C._dispatch_get_all_op_names():
         base, _, overload = name.partition(".")
         if not overload.endswith("out"):
             whole = torch._C._dispatch_has_kernel_for_dispatch_key(name, "CompositeImplicitAutograd")
-            implicit.setdefault(base, []).append(whole)
-    return implicit
+            implicit[base] = implicit.get(base, True) and whole
+    return frozenset(name for name, whole in implicit.items() if whole)
 
 
 def _curve(events: list[_Allocation], live: int) -> Curve:

@@ -40,6 +40,7 @@ class CudaNames(TorchFunctionMode):
         self._watcher = watcher
         self._instead: dict[Any, Callable[..., Any]] = {
             Tensor.cuda: self._cuda,
+            torch.device: _device_named,
             Tensor.pin_memory: _itself,
             Tensor.is_pinned: _no,
             Tensor.record_stream: _itself,
@@ -54,8 +55,9 @@ class CudaNames(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func is Tensor.backward:
             return self._backward(*args, **kwargs)
-        args = tuple(self.place(arg) for arg in args)
-        kwargs = {name: self.place(value) for name, value in kwargs.items()}
+        if func is not torch.device:
+            args = tuple(self.place(arg) for arg in args)
+            kwargs = {name: self.place(value) for name, value in kwargs.items()}
         if func in _device._device_constructors():
             self._choose(kwargs)
         elif func is _TO and len(args) > 1 and type(args[1]) is int:
@@ -153,6 +155,12 @@ def _deepcopy(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
         copy.grad = tensor.grad.detach().clone()
     memo[id(tensor)] = copy
     return copy
+
+
+def _device_named(*args: Any, **kwargs: Any) -> torch.device:
+    """`torch.device(0)` too is the first CUDA device."""
+    found = torch.device(*args, **kwargs)
+    return torch.device("cuda", found.index) if found.type == standin.NAME else found
 
 
 def _itself(tensor: Tensor, *_: Any, **__: Any) -> Tensor:

@@ -31,9 +31,10 @@ FORCED = (AttentionKernel.FLASH, AttentionKernel.CUDNN, AttentionKernel.EFFICIEN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traced:
-    """The events of a run, and what the builder has to say."""
+    """The events of a run, how many parameters the model has, and what the builder has to say."""
 
     timeline: Timeline
+    parameters: int
     notes: tuple[str, ...]
 
 
@@ -92,7 +93,7 @@ def _traced(
         timeline = recorder.timeline()
     if built.shallow is not None:
         timeline = unfold(timeline, built.shallow.pattern, built.shallow.extra, recorder.gathered)
-    return Traced(timeline=timeline, notes=built.notes)
+    return Traced(timeline=timeline, parameters=built.parameters, notes=built.notes)
 
 
 def torch_version(stack: Stack) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Attributes of other people's modules, replaced for a while."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
@@ -15,7 +16,7 @@ class Patches:
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
         self._undo: list[tuple[Any, str, Any]] = []
-        self._over = False
+        self._off = 0
 
     def put(self, owner: Any, name: str, value: Any) -> None:
         """`owner.name` is `value` from now on; where there was none, there will be none again."""
@@ -34,16 +35,25 @@ class Patches:
 
         @wraps(function)
         def noted(*args: Any, **kwargs: Any) -> Any:
-            if self._over:
+            if self._off:
                 return real(*args, **kwargs)
             self._notes.patched(said)
             return function(*args, **kwargs)
 
         self.put(owner, name, noted)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Within, what `answer` replaced does what the real one does."""
+        self._off += 1
+        try:
+            yield
+        finally:
+            self._off -= 1
+
     def undo(self) -> None:
         """Put everything back."""
-        self._over = True
+        self._off += 1
         while self._undo:
             owner, name, before = self._undo.pop()
             if before is _ABSENT:

@@ -10,7 +10,7 @@ from vramcast.catalog.gpus import find_device
 from vramcast.domain.device import Device
 from vramcast.domain.errors import InputError
 from vramcast.domain.forecast import Phase
-from vramcast.trace import cuda_stand_in, torch_patches
+from vramcast.trace import cuda_stand_in, imports, torch_patches
 from vramcast.trace.assumed import Assumed
 from vramcast.trace.attention import attention_of
 from vramcast.trace.cuda_names import CudaNames, rename
@@ -67,6 +67,8 @@ def _recorded(program: Program, steps: int | None) -> Iterator[None]:
         names = CudaNames(notes, Readings(notes, values), watcher)
         recorder.enter_phase(Phase.LOAD, "load")
         try:
+            imports.put_in_place(patches)
+            imports.forget_answers()
             rename(patches)
             cuda_stand_in.put_in_place(patches, StandInCuda(recorder, program.device))
             torch_patches.put_in_place(patches, notes, names, watcher)
@@ -74,4 +76,5 @@ def _recorded(program: Program, steps: int | None) -> Iterator[None]:
                 yield
         finally:
             patches.undo()
+            imports.forget_answers()
             program.finish(recorder.timeline(), watcher.steps)

@@ -4,7 +4,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,9 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from vramcast.domain.forecast import Category, Phase
-from vramcast.trace.recorder import Recorder
+
+if TYPE_CHECKING:
+    from vramcast.trace.recorder import Recorder
 
 _RECENT = 64
 

@@ -67,7 +67,9 @@ def test_the_schema_describes_what_is_written() -> None:
     """Every key of a real report is in the schema, and every key the schema requires is in the report."""
     record = json.loads(write_report(report_of(qlora_forecast())))
     schema = report_schema()
-    assert list(record) == list(schema["properties"]) == [*schema["required"], "engine"]  # reports of 0.1 have no engine
+    assert (
+        list(record) == list(schema["properties"]) == [*schema["required"], "engine"]
+    )  # reports of 0.1 have no engine
     assert list(record["terms"][0]) == schema["$defs"]["ReportTerm"]["required"]
     left = DEVICE.usable - record["tiers"]["process"]
     assert record["verdict"] == {"status": "fits", "fits": True, "capacity": DEVICE.usable, "headroom": left}

@@ -107,6 +107,7 @@ def test_usable_memory_counts_not_what_was_sold() -> None:
     assert Verdict.of(tiers, CARD).fits
     assert not Verdict.of(tiers, replace(CARD, usable=23 * GIB)).fits
 
+
 def test_fragmentation_is_what_lies_idle() -> None:
     """It keeps the label that says why."""
     term = fragmentation(7 * MIB, "freed blocks")
