@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.utils import backend_registration
 
-from vramcast.trace import autocast, shapes
+from vramcast.trace import autocast
 from vramcast.trace.attention import attend
 
 NAME = "standin"
@@ -58,7 +58,6 @@ def register() -> tuple[torch.library.Library, ...]:
     for operator in FUSED_ON_CUDA:
         library.impl(operator, _never, "PrivateUse1")
     library.impl("scaled_dot_product_attention", attend, "AutogradPrivateUse1")
-    shapes.register(library)
     fallback = torch.library.Library("_", "IMPL")
     autocast.register(library, fallback, NAME)
     return library, fallback
