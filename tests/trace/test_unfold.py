@@ -37,7 +37,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "local and global layers in turn": SMALL
     | {"model_type": "gpt_oss", "num_hidden_layers": 18, "num_local_experts": 4, "num_experts_per_tok": 2},
 }
-LORA = {"method": Method.LORA, "adapter": Adapter()}
+LORA = {"method": Method.LORA, "adapter": Adapter(targets=("attention",))}
 QLORA = LORA | {"method": Method.QLORA, "quantization": Quantization(format=find_format("nf4-dq"))}
 FULL, LOOP, FUSED = Recompute.FULL, Optimizer.ADAMW_LOOP, Optimizer.ADAMW_FUSED
 RUNS: dict[str, Run] = {
@@ -51,9 +51,9 @@ RUNS: dict[str, Run] = {
         "lora, recomputed, fused": LORA | {"recompute": FULL, "optimizer": FUSED},
         "lora, loop": LORA | {"optimizer": LOOP},
         "qlora, fused": QLORA | {"optimizer": FUSED},
-        "qlora, recomputed": QLORA | {"recompute": FULL},
+        "qlora everywhere, recomputed": QLORA | {"recompute": FULL, "adapter": Adapter()},
         "qlora, recomputed, loop": QLORA | {"recompute": FULL, "optimizer": LOOP},
-        "dora with dropout": LORA | {"adapter": Adapter(dora=True, dropout=0.1)},
+        "dora with dropout": LORA | {"adapter": Adapter(targets=("mlp",), dora=True, dropout=0.1)},
         "amp, recomputed": {"precision": Precision.AMP_BF16, "recompute": FULL},
         "masters, two micro-batches": {"precision": Precision.MASTER_BF16, "accum_steps": 2},
         "8 bit, eager": {"optimizer": Optimizer.ADAMW_8BIT, "attention": AttentionKernel.EAGER},
