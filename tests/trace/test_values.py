@@ -87,6 +87,7 @@ def test_masks_of_floating_point_ones() -> None:
     """What is nothing but ones and zeros is known in any format."""
     mask = torch.cat([torch.ones(2, 3), torch.zeros(2, 1)], dim=1)
     assert mask[:, :3].to(torch.bool).all().item() and not mask.bool().all().item()
+    assert (7 * torch.ones(2) == 7).tolist() == [True, True]
 
 
 @pytest.mark.parametrize("_traced", ["standin"], indirect=True)

@@ -29,7 +29,7 @@ _INDEX = torch.ops.aten.index.Tensor
 # Masks are often made of floating-point ones, and experts counted in floating-point zeros: these operators hand them on.
 _HAND_ON = frozenset(
     f"aten::{name}"
-    for name in (
+    for name in [
         "ones",
         "zeros",
         "slice",
@@ -41,7 +41,8 @@ _HAND_ON = frozenset(
         "_to_copy",
         "clone",
         "scatter",
-    )
+        "mul",
+    ]
 )
 _WITHOUT_VALUES = ("aten::empty", "aten::new_empty", "aten::set_", "aten::resize_")
 _BEHIND = "_value_behind"
@@ -82,7 +83,7 @@ class Values(TorchDispatchMode):
     def of(self, tensor: Tensor) -> Tensor | None:
         """The values of `tensor`, if they are known."""
         if not isinstance(tensor, FakeTensor):
-            return tensor if tensor.device.type == "cpu" and _all_whole(tensor) else None
+            return tensor if tensor.device.type == "cpu" and (_all_whole(tensor) or not tensor.dim()) else None
         known: Tensor | None = getattr(tensor, _BEHIND, None)
         return None if known is None or getattr(known.untyped_storage(), _SPOILED, False) else known
 
