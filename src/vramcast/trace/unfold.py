@@ -18,6 +18,7 @@ from typing import NamedTuple
 from vramcast.domain.timeline import Block, Event, Mark, Timeline
 
 KEPT_UNITS = 6
+OUTSIDE = -1
 INNER = (2, 3, 4)  # neighbours, none of them first or last, nor beside the first
 _LAYER = re.compile(r"((?:^|\.))(\d+)(?=\.|$)")
 
@@ -36,7 +37,7 @@ class Pattern:
     def unit(self, layer: int) -> int:
         """The unit of a layer, -1 for a layer outside the pattern."""
         unit = (layer - self.first) // self.length
-        return unit if layer >= self.first and unit < KEPT_UNITS else -1
+        return unit if layer >= self.first and unit < KEPT_UNITS else OUTSIDE
 
 
 class _Loop(NamedTuple):
@@ -165,7 +166,7 @@ class _Writer:
         self._loop_of = {ordinal: loop for loop in loops for ordinal in loop.ordinals}
         self._blocks: list[Block] = []
         self._events: list[Event] = []
-        self._known: dict[object, int] = {}
+        self._known: dict[tuple[int, int, int], int] = {}
 
     def written(self) -> Timeline:
         """The longer timeline."""
@@ -201,7 +202,7 @@ class _Writer:
     def _write(self, position: int, shift: int, copy: int) -> None:
         born, number = self._old.events[position]
         tag = self._tags[position]
-        key = (number, copy) if tag.unit < 0 else (tag.unit + shift, tag.ordinal // 2)
+        key = (OUTSIDE, number, copy) if tag.unit < 0 else (tag.unit + shift, tag.ordinal // 2, 0)
         if born:
             self._known[key] = len(self._blocks)
             self._blocks.append(self._grown(number, _moved(self._old.blocks[number], shift * self._pattern.length)))
