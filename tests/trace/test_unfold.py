@@ -1,6 +1,5 @@
 """A deep model traced with a few of its equal layers has the record of one that is traced whole."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,8 +24,13 @@ from vramcast.trace import forecast
 from vramcast.trace.forecast import trace_run
 
 SMALL = {
-    **{"hidden_size": 64, "intermediate_size": 96, "vocab_size": 128, "head_dim": 16},
-    **{"num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 14},
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "vocab_size": 128,
+    "head_dim": 16,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "num_hidden_layers": 14,
 }
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
 LLAMA = SMALL | {"model_type": "llama"}
@@ -76,7 +80,7 @@ def settled(record: Timeline) -> list[Event]:
 
 
 @pytest.fixture
-def unfolded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def unfolded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many units each trace left out."""
     extra: list[int] = []
     real = forecast.unfold
@@ -87,7 +91,7 @@ def unfolded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         return whole
 
     monkeypatch.setattr(forecast, "unfold", seen)
-    yield extra
+    return extra
 
 
 def check(config: dict[str, Any], run: Run) -> None:
