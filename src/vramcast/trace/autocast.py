@@ -223,18 +223,24 @@ def _eligible(leaf: Any, device: str) -> bool:
     )
 
 
+def _call_cast(operator: Any, to: torch.dtype, device: str, args: Any, kwargs: Any) -> Any:
+    """Call `operator` on cast arguments, cast from the last to the first: the order in which GCC evaluates a call's."""
+    cast = _casting(to, device)
+    kwargs = dict(reversed([(name, tree_map(cast, value)) for name, value in reversed(kwargs.items())]))
+    args = reversed([tree_map(cast, value) for value in reversed(args)])
+    return operator(*args, **kwargs)
+
+
 def _lower(operator: Any, device: str) -> Kernel:
     def run(*args: Any, **kwargs: Any) -> Any:
-        cast = _casting(torch.get_autocast_dtype(device), device)
-        return operator(*tree_map(cast, args), **tree_map(cast, kwargs))
+        return _call_cast(operator, torch.get_autocast_dtype(device), device, args, kwargs)
 
     return run
 
 
 def _fp32(operator: Any, device: str) -> Kernel:
     def run(*args: Any, **kwargs: Any) -> Any:
-        cast = _casting(torch.float32, device)
-        return operator(*tree_map(cast, args), **tree_map(cast, kwargs))
+        return _call_cast(operator, torch.float32, device, args, kwargs)
 
     return run
 
@@ -258,7 +264,6 @@ def _promote(operator: Any, device: str) -> Kernel:
         found = {leaf.dtype for leaf in tree_leaves((args, kwargs)) if _eligible(leaf, device)}
         if torch.float32 not in found or len(found) == 1:
             return operator(*args, **kwargs)
-        cast = _casting(torch.float32, device)
-        return operator(*tree_map(cast, args), **tree_map(cast, kwargs))
+        return _call_cast(operator, torch.float32, device, args, kwargs)
 
     return run

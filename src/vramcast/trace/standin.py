@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch.utils import backend_registration
 
-from vramcast.trace import autocast
+from vramcast.trace import autocast, shapes
 from vramcast.trace.attention import attend
 
 NAME = "standin"
 RNG_STATE_BYTES = 16  # CUDA's generator state: seed and offset
-FUSED_ON_CUDA = ("_fused_rms_norm", "_fused_rms_norm_backward")
+FUSED_ON_CUDA = ("_fused_rms_norm", "_fused_rms_norm_backward", "mish_backward", "silu_backward")
 
 
 class _Backend(backend_registration._DummyBackendModule):
@@ -58,6 +58,7 @@ def register() -> tuple[torch.library.Library, ...]:
     for operator in FUSED_ON_CUDA:
         library.impl(operator, _never, "PrivateUse1")
     library.impl("scaled_dot_product_attention", attend, "AutogradPrivateUse1")
+    shapes.register(library)
     fallback = torch.library.Library("_", "IMPL")
     autocast.register(library, fallback, NAME)
     return library, fallback
