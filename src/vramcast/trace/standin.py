@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.utils import backend_registration
 
-from vramcast.trace import autocast, shapes
+from vramcast.trace import autocast, half_softmax, shapes
 from vramcast.trace.attention import attend
 
 NAME = "standin"
@@ -59,6 +59,7 @@ def register() -> tuple[torch.library.Library, ...]:
         library.impl(operator, _never, "PrivateUse1")
     library.impl("scaled_dot_product_attention", attend, "AutogradPrivateUse1")
     shapes.register(library)
+    half_softmax.register(library)
     fallback = torch.library.Library("_", "IMPL")
     autocast.register(library, fallback, NAME)
     return library, fallback
