@@ -3,6 +3,7 @@
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from vramcast.domain.errors import InputError
 from vramcast.domain.module_names import canonical_names
@@ -12,6 +13,8 @@ WORDS = {
     "attention": frozenset({"q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj"}),
     "mlp": frozenset({"gate_proj", "up_proj", "down_proj", "gate_up_proj"}),
 }
+
+BOTH = {"o_proj", "down_proj"}  # what GPT-2 calls c_proj: the module above tells which
 
 
 def adapt(model: nn.Module, adapter: Adapter, weights: torch.dtype) -> nn.Module:
@@ -29,9 +32,10 @@ def adapt(model: nn.Module, adapter: Adapter, weights: torch.dtype) -> nn.Module
         lora_dropout=adapter.dropout,
         use_dora=adapter.dora,
         task_type="CAUSAL_LM",
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )
     try:
-        adapted = get_peft_model(model, lora, autocast_adapter_dtype=adapter.fp32)  # type: ignore[arg-type]
+        adapted = get_peft_model(model, lora, autocast_adapter_dtype=adapter.fp32)
     except ValueError as error:
         raise InputError(f"PEFT: {str(error).splitlines()[0][:160]}", "--lora-targets all-linear") from error
     if not adapter.fp32:
@@ -47,10 +51,21 @@ def _targets(model: nn.Module, targets: tuple[str, ...]) -> str | list[str]:
         return "all-linear"
     wanted = {name for target in targets for name in WORDS.get(target, {target})}
     kind = getattr(getattr(model, "config", None), "model_type", "")
-    own = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    found = sorted(name for name in own if name in wanted or wanted & set(canonical_names(name, kind)))
+    linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)]
+    found = sorted({own for path in linears if (own := _own_name(path, wanted, kind))})
     if not found:
+        names = sorted({path.rpartition(".")[2] for path in linears})
         raise InputError(
-            f"no linear layer is called {', '.join(sorted(wanted))[:80]}", f"its own: {', '.join(sorted(own))}"
+            f"no linear layer is called {', '.join(sorted(wanted))[:80]}", f"its own: {', '.join(names)[:200]}"
         )
     return found
+
+
+def _own_name(path: str, wanted: set[str], kind: str) -> str:
+    """The end of a linear layer's path that PEFT shall look for, empty if nobody wants it."""
+    above, _, last = path.rpartition(".")
+    meanings = set(canonical_names(last, kind))
+    if meanings != BOTH or last in wanted:
+        return last if last in wanted or meanings & wanted else ""
+    parent = above.rpartition(".")[2]
+    return f"{parent}.{last}" if ("o_proj" if "att" in parent else "down_proj") in wanted else ""

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCausalLM, PretrainedConfig
 from transformers.initialization import no_init_weights
 
 from vramcast.domain.errors import InputError, UnsupportedError
@@ -15,6 +16,7 @@ from vramcast.trace.adapters import adapt
 from vramcast.trace.quantized import quantize
 from vramcast.trace.repeat import Shallow
 
+MISTAKES = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of a config's numbers
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Shorten = Callable[[nn.Module], Shallow | None]
 
@@ -56,11 +58,13 @@ def read_settings(config: Mapping[str, object]) -> tuple[PretrainedConfig, tuple
     kind = values.pop("model_type", None)
     if not isinstance(kind, str):
         raise InputError("the config has no model_type", "a trace needs the config.json of a model")
+    if kind not in CONFIG_MAPPING:
+        raise UnsupportedError(f"transformers has no code of its own for {kind[:40]!r}", "without --exact")
     try:
         settings = AutoConfig.for_model(kind, **values)
-    except ValueError as error:
-        raise UnsupportedError(f"transformers has no code of its own for {kind[:40]!r}", "without --exact") from error
-    text = settings.get_text_config(decoder=True)
+    except (StrictDataclassError, *MISTAKES) as error:
+        raise _unreadable(kind, error) from error
+    text = getattr(settings, "text_config", settings)
     if text is settings or type(text) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         return settings, ()
     return text, (f"the parts of {kind!r} outside its text model (vision, audio)",)
@@ -75,6 +79,8 @@ def _dtype(run: Run) -> torch.dtype:
 
 def _made(settings: PretrainedConfig, run: Run) -> nn.Module:
     """The model with eager attention, with what transformers takes unless told otherwise, or with SDPA for a given kernel."""
+    if type(settings) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise UnsupportedError(f"transformers has no language model of type {settings.model_type!r}", "without --exact")
     asked = {AttentionKernel.EAGER: "eager", AttentionKernel.SDPA: None}.get(run.attention, "sdpa")
     try:
         model: nn.Module = AutoModelForCausalLM.from_config(settings, dtype=_dtype(run), attn_implementation=asked)
@@ -84,9 +90,20 @@ def _made(settings: PretrainedConfig, run: Run) -> nn.Module:
             raise UnsupportedError(
                 f"the code of {kind} has no SDPA that could run {run.attention}", "--attention eager"
             ) from error
-        raise
+        raise _unreadable(settings.model_type, error) from error
+    except MISTAKES as error:
+        raise _unreadable(settings.model_type, error) from error
     model.tie_weights()  # type: ignore[operator]  # which goes with initialising them
     return model
+
+
+def _unreadable(kind: str, error: Exception) -> InputError:
+    """What transformers' code says of a config that it cannot use, its last line."""
+    said = str(error).strip().splitlines() or [""]
+    return InputError(
+        f"transformers cannot build this {kind}: {type(error).__name__}: {said[-1].strip()[:160]}",
+        "look at the sizes in its config.json",
+    )
 
 
 def _trained(model: nn.Module, run: TrainRun) -> nn.Module:
