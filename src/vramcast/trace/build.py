@@ -112,7 +112,7 @@ def _trained(model: nn.Module, run: TrainRun) -> nn.Module:
     if run.recompute is Recompute.SELECTIVE:
         raise UnsupportedError("the trace does not recompute the attention core alone", "--recompute full or none")
     if run.quantization is not None:
-        quantize(model, run)
+        quantize(model, run.quantization, DTYPES[run.precision.compute])
     if run.adapter is not None:
         model = adapt(model, run.adapter, _dtype(run))
     if run.recompute is Recompute.FULL:

@@ -1,62 +1,76 @@
 """
-bitsandbytes' quantised layers on a device that stores nothing.
+Which linear layers are stored in 4 or 8 bits, and how a model comes to its device.
 
-The layers are bitsandbytes' own, so that PEFT knows them and its operators run; their weights are plain parameters of the packed
-size that carry the quantisation state, since `Params4bit` quantises real numbers when it moves.
+The layers are bitsandbytes' own, put where transformers puts them, so that PEFT knows them and its operators run.
 
-Source: bitsandbytes 0.50 functional.py (`quantize_4bit`, `QuantState`), transformers 5.23 integrations/bitsandbytes.py.
+Source: transformers 5.23 integrations/bitsandbytes.py, quantizers/base.py (`get_modules_to_not_convert`).
 """
 
-from collections.abc import Iterator
 from typing import Any
 
-import bitsandbytes as bnb
 import torch
-from bitsandbytes.functional import QuantState
 from peft import prepare_model_for_kbit_training
 from torch import nn
-from transformers import BitsAndBytesConfig
-from transformers.integrations.bitsandbytes import replace_with_bnb_linear
-from transformers.quantizers.base import get_keys_to_not_convert
+from transformers import BitsAndBytesConfig, PreTrainedModel
+from transformers.modeling_utils import local_torch_dtype
+from transformers.quantizers.quantizer_bnb_4bit import Bnb4BitHfQuantizer
+from transformers.quantizers.quantizer_bnb_8bit import Bnb8BitHfQuantizer
 
-from vramcast.domain.run import Quantization, TrainRun
+from vramcast.domain.errors import UnsupportedError
+from vramcast.domain.number_format import NumberFormat
+from vramcast.domain.run import Quantization
+from vramcast.trace.bnb_weights import QUANTIZED, place_weight, scales
 
-BLOCK = 64  # values that share a scale
-NESTED = 256  # scales that share a scale of their own
-CODES = {"nf4": 16, "fp4": 16}
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+__all__ = ["place", "quantize", "scales"]
+FOUR_BIT = ("nf4", "fp4")
+EIGHT_BIT = "int8"
+DOUBLE = "-dq"
 
 
-def quantize(model: nn.Module, run: TrainRun) -> None:
-    """Put bitsandbytes' 4-bit layers where transformers puts them; the rest in FP32 if the run says so."""
-    quantization = run.quantization
-    assert quantization is not None
-    compute = DTYPES[run.precision.compute]
-    kept = get_keys_to_not_convert(model)
-    settings = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type=_kind(quantization),
-        bnb_4bit_use_double_quant=quantization.format.name.endswith("-dq"),
-        bnb_4bit_compute_dtype=compute,
-    )
-    replace_with_bnb_linear(model, modules_to_not_convert=kept, quantization_config=settings)
-    model.is_loaded_in_4bit = True  # type: ignore[assignment]
+def quantize(model: nn.Module, quantization: Quantization, compute: torch.dtype) -> None:
+    """
+    Put bitsandbytes' layers where transformers puts them, and freeze everything; the rest in FP32 if asked.
+
+    Args:
+        model: on `meta`, in the format that its weights are quantised from.
+        quantization: how weights are stored.
+        compute: format of the matrix products (`bnb_4bit_compute_dtype`).
+
+    Raises:
+        UnsupportedError: bitsandbytes has no such format.
+    """
+    assert isinstance(model, PreTrainedModel)
+    settings = _settings(quantization.format, compute)
+    quantizer = (Bnb8BitHfQuantizer if settings.load_in_8bit else Bnb4BitHfQuantizer)(settings, pre_quantized=False)
+    with local_torch_dtype(model.dtype):  # biases are made anew
+        quantizer.preprocess_model(model, device_map=None)
+    quantizer._process_model_after_weight_loading(model)
     if quantization.upcast:
         prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
+    model.requires_grad_(requires_grad=False)
 
 
-def _kind(quantization: Quantization) -> str:
-    return quantization.format.name.removesuffix("-dq")
+def _settings(wanted: NumberFormat, compute: torch.dtype) -> BitsAndBytesConfig:
+    if wanted.name == EIGHT_BIT:
+        return BitsAndBytesConfig(load_in_8bit=True)
+    kind = wanted.name.removesuffix(DOUBLE)
+    if kind not in FOUR_BIT:
+        known = ", ".join([*FOUR_BIT, *(name + DOUBLE for name in FOUR_BIT), EIGHT_BIT])
+        raise UnsupportedError(f"bitsandbytes stores no weights as {wanted.name}", f"one of {known}")
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=kind,
+        bnb_4bit_use_double_quant=wanted.name.endswith(DOUBLE),
+        bnb_4bit_compute_dtype=compute,
+    )
 
 
 def place(model: nn.Module, device: str) -> None:
     """Move every parameter and buffer to `device`, most of them from `meta`, module by module; tied ones stay tied."""
     moved: dict[int, Any] = {}
     for module in model.modules():
-        if isinstance(module, bnb.nn.Linear4bit):
-            module.weight = _packed(module, device)
+        if isinstance(module, QUANTIZED):
+            place_weight(module, device)
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.device.type != device:
                 new = moved.get(id(parameter))
@@ -70,47 +84,3 @@ def place(model: nn.Module, device: str) -> None:
                     moved[id(buffer)] = torch.empty_like(buffer, device=device)
                 persistent = name not in module._non_persistent_buffers_set
                 module.register_buffer(name, moved[id(buffer)], persistent=persistent)
-
-
-def scales(model: nn.Module) -> Iterator[tuple[nn.Parameter, list[torch.Tensor]]]:
-    """Each 4-bit weight with the tensors of its quantisation state, which are neither parameters nor buffers."""
-    for module in model.modules():
-        if isinstance(module, bnb.nn.Linear4bit):
-            state = module.quant_state
-            nested = state.state2
-            found = [state.absmax, state.code, *((state.offset, nested.absmax, nested.code) if nested else ())]
-            yield module.weight, found
-
-
-def _packed(layer: bnb.nn.Linear4bit, device: str) -> nn.Parameter:
-    """Two values a byte, with the state that bitsandbytes keeps beside them."""
-    old = layer.weight
-    values = layer.in_features * layer.out_features
-    weight = nn.Parameter(torch.empty((values + 1) // 2, 1, dtype=torch.uint8, device=device), requires_grad=False)
-    state = _state((layer.out_features, layer.in_features), old, layer.compute_dtype, device)
-    weight.quant_state = state  # type: ignore[attr-defined]
-    weight.compress_statistics = old.compress_statistics  # type: ignore[attr-defined]
-    weight.quant_type = old.quant_type  # type: ignore[attr-defined]
-    weight.bnb_quantized = True  # type: ignore[attr-defined]
-    layer.quant_state = state
-    return weight
-
-
-def _state(shape: tuple[int, int], old: Any, dtype: torch.dtype, device: str) -> QuantState:
-    def empty(*size: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        return torch.empty(*size, dtype=dtype, device=device)
-
-    blocks = -(-shape[0] * shape[1] // BLOCK)
-    nested = bool(old.compress_statistics)
-    return QuantState(
-        absmax=empty(blocks, dtype=torch.uint8) if nested else empty(blocks),
-        shape=torch.Size(shape),
-        code=empty(CODES[old.quant_type]),
-        blocksize=BLOCK,
-        quant_type=old.quant_type,
-        dtype=dtype,
-        offset=empty(()) if nested else None,
-        state2=QuantState(absmax=empty(-(-blocks // NESTED)), blocksize=NESTED, code=empty(NESTED), dtype=torch.float32)
-        if nested
-        else None,
-    )
