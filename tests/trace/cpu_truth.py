@@ -36,12 +36,12 @@ def real_curve(build: Build, run: TrainRun, how: Stack, **options: Any) -> Curve
     return allocations(lambda: train(model, run, how, Announcer(), **options), resident)
 
 
-def traced_curve(build: Build, run: TrainRun, how: Stack, **options: Any) -> Curve:
+def traced_curve(build: Build, run: TrainRun, how: Stack, device: str = CPU, **options: Any) -> Curve:
     """Births of the traced step's storages."""
     with torch.device("meta"):
         model = build()
-    with tracing(CPU) as recorder:
-        place(model, CPU)
+    with tracing(device) as recorder:
+        place(model, device)
         recorder.places.know(model)
         train(model, run, how, recorder, **options)
     timeline = recorder.timeline()

@@ -64,9 +64,10 @@ def tiny(
 
     def build() -> nn.Module:
         own = {key: value for key, value in (_BASE | _OWN[family]).items() if value is not None}
-        config = AutoConfig.for_model(family, **own)
+        config: Any = AutoConfig.for_model(family, **own)
         config.use_cache = False
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention).train()
+        classes: Any = AutoModelForCausalLM
+        model: Any = classes.from_config(config, dtype=dtype, attn_implementation=attention).train()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # transformers renames checkpointing, PEFT does not know yet
             if lora:
@@ -76,6 +77,7 @@ def tiny(
                 model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
                 if lora:
                     model.enable_input_require_grads()
+        assert isinstance(model, nn.Module)
         return model
 
     return build

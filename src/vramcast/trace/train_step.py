@@ -12,7 +12,7 @@ from vramcast.domain.run import Loss, TrainRun
 from vramcast.domain.stack import Stack
 from vramcast.trace.kinds import Kinds
 from vramcast.trace.losses import loss_without_logits
-from vramcast.trace.update import Update, output_projection
+from vramcast.trace.update import TRAINERS, Update, output_projection
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -91,6 +91,7 @@ class _Trainer:
     ) -> None:
         self._model = model
         self._run = run
+        self._converts = stack.name in TRAINERS and (run.autocast or run.precision.is_amp)
         self._holds = stack.default("holds_logits") == "yes"
         self._recorder = recorder
         self._progress = progress
@@ -122,8 +123,8 @@ class _Trainer:
         self._enter(Phase.EVALUATE, "evaluate")
         self._model.eval()
         ids, labels = self._batch()
-        with torch.no_grad(), self._autocast():
-            self._model(input_ids=ids, labels=labels)
+        with torch.no_grad():
+            self._outputs(ids, labels)
         self._recorder.kinds.end_logits()
 
     def gather(self) -> None:
@@ -135,7 +136,8 @@ class _Trainer:
     def _pass(self, forward: str, backward: str) -> None:
         self._enter(Phase.FORWARD, forward)
         began = self._recorder.now
-        loss, held = self._loss()
+        batch = self._batch()  # the loop over batches holds it until the next one
+        loss, held = self._loss(*batch)
         if self._run.accum_steps > 1:
             loss = loss / self._run.accum_steps
         if not self._holds:
@@ -148,14 +150,19 @@ class _Trainer:
         self._recorder.forget_graph()
         self._recorder.kinds.end_logits()
 
-    def _loss(self) -> tuple[Tensor, Any]:
+    def _loss(self, ids: Tensor, labels: Tensor) -> tuple[Tensor, Tensor | None]:
         """The loss, and what the caller of the model holds beside it."""
-        ids, labels = self._batch()
-        with self._autocast():
-            if self._run.loss is not Loss.STOCK:
+        if self._run.loss is not Loss.STOCK:
+            with self._autocast():
                 return loss_without_logits(self._model, self._run.loss, ids, labels, self._begin_logits), None
+        return self._outputs(ids, labels)
+
+    def _outputs(self, ids: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and logits; where a Trainer runs under autocast they come in FP32 (accelerate's convert_outputs_to_fp32)."""
+        with self._autocast():
             outputs = self._model(input_ids=ids, labels=labels)
-            return outputs.loss, outputs
+        loss, logits = outputs.loss, outputs.logits
+        return (loss.float(), logits.float()) if self._converts else (loss, logits)
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         shape = self._run.micro_batch, self._run.seq_len

@@ -10,8 +10,8 @@ from vramcast.domain.stack import Stack
 from vramcast.trace.optimizers import HOST, make_optimizers, paged_bytes
 from vramcast.trace.precision import Masters, Scaler
 
-CLIPPING = ("hf-trainer", "trl-sft")  # frameworks that clip gradients to a norm of 1 unless told otherwise
-MAX_NORM = 1.0
+TRAINERS = ("hf-trainer", "trl-sft")  # transformers' Trainer and what is built on it
+MAX_NORM = 1.0  # to which a Trainer clips gradients unless told otherwise
 SCALED = (Precision.AMP_FP16, Precision.MASTER_FP16)
 
 
@@ -20,7 +20,7 @@ class Update:
 
     def __init__(self, model: nn.Module, run: TrainRun, stack: Stack, device: str) -> None:
         self._trained = [p for p in model.parameters() if p.requires_grad]
-        self._clips = stack.name in CLIPPING
+        self._clips = stack.name in TRAINERS
         self._masters = _masters(self._trained, run, device)
         self._scaler = Scaler(device) if run.precision in SCALED else None
         updated: list[Tensor] = [*self._masters.masters] if self._masters else [*self._trained]
