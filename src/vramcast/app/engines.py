@@ -46,8 +46,9 @@ def traced(
     """
     try:
         from vramcast.trace.forecast import forecast, trace_run
-    except ImportError as error:
-        raise InputError(f"the trace needs packages that are not installed: {error.name}", INSTALL) from error
+    except ModuleNotFoundError as error:
+        package = (error.name or "torch").partition(".")[0]
+        raise InputError(f"the trace needs packages that are not installed: {package}", INSTALL) from error
     from vramcast.sources.raw_config import raw_config
 
     config = raw_config(name, offline=offline)

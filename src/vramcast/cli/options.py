@@ -120,7 +120,7 @@ def forecast_of(model: str, options: Mapping[str, Any]) -> Forecast:
     """
     from vramcast.cli.progress import shown_progress
 
-    engine = "trace" if options.get("exact") else options.get("engine") or "rules"
+    engine = _engine(options)
     words = run_words_of(options)
     with shown_progress(f"tracing {model}" if engine == "trace" else "") as progress:
         return predict(
@@ -133,6 +133,15 @@ def forecast_of(model: str, options: Mapping[str, Any]) -> Forecast:
             progress=progress,
             **words,
         )
+
+
+def _engine(options: Mapping[str, Any]) -> str:
+    named = options.get("engine")
+    if options.get("exact"):
+        if named not in (None, "trace"):
+            raise InputError(f"--exact is not --engine {named[:40]}", "give one of them")
+        return "trace"
+    return named or "rules"
 
 
 def run_words_of(options: Mapping[str, Any]) -> dict[str, Any]:
