@@ -44,15 +44,17 @@ def traced(
         InputError: the `trace` extra is not installed, or `name` has no config to build a model from.
         UnsupportedError: transformers does not know the model, or the trace not the run.
     """
-    try:
-        from vramcast.trace.forecast import forecast, trace_run
-    except ModuleNotFoundError as error:
-        package = (error.name or "torch").partition(".")[0]
-        raise InputError(f"the trace needs packages that are not installed: {package}", INSTALL) from error
     from vramcast.sources.raw_config import raw_config
+    from vramcast.trace.quiet import quiet
 
-    config = raw_config(name, offline=offline)
-    found = trace_run(config, run, stack, device, progress=progress)
+    with quiet():
+        try:
+            from vramcast.trace.forecast import forecast, trace_run
+        except ModuleNotFoundError as error:
+            package = (error.name or "torch").partition(".")[0]
+            raise InputError(f"the trace needs packages that are not installed: {package}", INSTALL) from error
+        config = raw_config(name, offline=offline)
+        found = trace_run(config, run, stack, device, progress=progress)
     if not model.layers:
         model = bare_model(model.name, found.parameters, dtype=model.dtype)
     return forecast(model, found, run, stack, device, assumptions)
