@@ -8,8 +8,8 @@ from vramcast.domain.forecast import Assumption, Engine, Forecast
 from vramcast.domain.model import ModelSpec, bare_model
 from vramcast.domain.run import Run
 from vramcast.domain.stack import Stack
+from vramcast.trace import missing
 
-INSTALL = "pip install 'vramcast[trace]'"
 Progress = Callable[[str], None]
 
 
@@ -51,8 +51,7 @@ def traced(
         try:
             from vramcast.trace.forecast import forecast, trace_run
         except ModuleNotFoundError as error:
-            package = (error.name or "torch").partition(".")[0]
-            raise InputError(f"the trace needs packages that are not installed: {package}", INSTALL) from error
+            raise missing(error) from error
         config = raw_config(name, offline=offline)
         found = trace_run(config, run, stack, device, progress=progress)
     if not model.layers:

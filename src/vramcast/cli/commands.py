@@ -12,6 +12,7 @@ COMMANDS = {
     "predict": "How much memory a run needs, and whether it fits.",
     "explain": "The derivation: every formula, with letters, with numbers, in bytes.",
     "methods": "Full training, LoRA and QLoRA side by side, against the rules of thumb.",
+    "trace": "Your own training script, run without a GPU: what it would hold.",
     "compare": "What changed between two forecasts, term by term.",
     "models": "Well-known models: size, layers, cache.",
     "gpus": "Devices: memory as sold and as usable, speed, context.",

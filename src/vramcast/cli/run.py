@@ -22,12 +22,13 @@ def run(arguments: Sequence[str]) -> int:
     """
     Run one command line; every error a user can meet is a line on stderr that says what, and one that says what to try.
 
-    `--debug`, anywhere on the line, adds the traceback.
+    `--debug`, anywhere on the line before `--`, adds the traceback.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # an old terminal gets a question mark, not a traceback
-    words = [word for word in arguments if word != DEBUG]
+    end = arguments.index("--") if "--" in arguments else len(arguments)  # what follows is a script's
+    words = [word for word in arguments[:end] if word != DEBUG] + list(arguments[end:])
     return guarded(lambda: _invoke(words), debug=len(words) < len(arguments))
 
 

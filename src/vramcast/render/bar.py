@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vramcast.domain.forecast import Forecast
+from vramcast.domain.program import Answer
 from vramcast.render.numbers import gib_cell
 from vramcast.render.palette import BAND, LOOKS, Look
 from vramcast.render.style import Style
@@ -20,7 +20,7 @@ class _Stretch:
     cells: int
 
 
-def bar_lines(forecast: Forecast, style: Style) -> list[str]:
+def bar_lines(forecast: Answer, style: Style) -> list[str]:
     """The bar, the tick's label under it, and the legend with each category's GiB."""
     capacity = forecast.verdict.capacity if forecast.verdict else None
     columns = style.width - (1 if capacity else 0)
@@ -39,7 +39,7 @@ def bar_lines(forecast: Forecast, style: Style) -> list[str]:
     return ["".join(cells), style.dim(_under(tick, label, style.width)), *_legend(forecast, style)]
 
 
-def _stretches(forecast: Forecast, cells_per_byte: float) -> list[_Stretch]:
+def _stretches(forecast: Answer, cells_per_byte: float) -> list[_Stretch]:
     """Cells of each category; edges are rounded, not widths, so that the bar is as long as the sum."""
     stretches: list[_Stretch] = []
     edge = total = 0
@@ -63,7 +63,7 @@ def _under(tick: int, label: str, width: int) -> str:
     return f"{' ' * tick}└─ {label}"[:width]
 
 
-def _legend(forecast: Forecast, style: Style) -> list[str]:
+def _legend(forecast: Answer, style: Style) -> list[str]:
     entries = [
         (LOOKS[category], f"{style.say(category)} {gib_cell(size)}")
         for category, size in forecast.by_category().items()

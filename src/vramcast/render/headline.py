@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from vramcast.domain.forecast import Forecast
+from vramcast.domain.program import Answer
 from vramcast.domain.run import Recompute, ServeRun, TrainRun
 from vramcast.render.numbers import short_count
 from vramcast.render.style import english
@@ -11,7 +12,7 @@ from vramcast.units import GIB, gib
 _NEAR = GIB // 10
 
 
-def verdict_words(forecast: Forecast) -> tuple[str, str]:
+def verdict_words(forecast: Answer) -> tuple[str, str]:
     """
     The verdict, and the sentence that goes on from it: sizes are of the process tier, in brackets its low and high end.
 
@@ -49,7 +50,7 @@ def question(forecast: Forecast, say: Callable[[str], str] = english) -> str:
     return " · ".join((name, *asked, f"{forecast.stack.name} {forecast.stack.version}"))
 
 
-def _needed(forecast: Forecast, digits: int) -> str:
+def _needed(forecast: Answer, digits: int) -> str:
     tiers = forecast.tiers
     if tiers.process < GIB:
         digits = 2

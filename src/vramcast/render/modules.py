@@ -1,6 +1,7 @@
 """What lives at the peak, by the module that made it: a recorded answer knows it, a formula does not."""
 
-from vramcast.domain.forecast import Category, Engine, Forecast
+from vramcast.domain.forecast import Category, Engine
+from vramcast.domain.program import Answer
 from vramcast.render.numbers import gib_cell, percent
 from vramcast.render.palette import LOOKS
 from vramcast.render.style import Style
@@ -11,7 +12,7 @@ _GAP = "  "
 _FIGURES = len("1234.56  100%")
 
 
-def modules_lines(forecast: Forecast, style: Style) -> list[str]:
+def modules_lines(forecast: Answer, style: Style) -> list[str]:
     """The largest shares of module and category at the peak; `*` stands for each layer. Empty for formulas."""
     if forecast.engine is not Engine.TRACE:
         return []

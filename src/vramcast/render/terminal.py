@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vramcast.domain.forecast import Forecast
+from vramcast.domain.program import Answer
 from vramcast.render.assumed import assumed_lines, unmodelled_lines
 from vramcast.render.bar import bar_lines
 from vramcast.render.headline import question, verdict_words
@@ -43,7 +44,13 @@ def forecast_text(forecast: Forecast, style: Style, steps: Sequence[NextStep] = 
 
 
 def headline_lines(forecast: Forecast, style: Style) -> list[str]:
-    """The verdict, its status in colour, and the question it answers."""
+    """The verdict and the question it answers."""
+    asked = wrap(question(forecast, style.say), style.width)
+    return [*verdict_lines(forecast, style), *(style.dim(line) for line in asked)]
+
+
+def verdict_lines(forecast: Answer, style: Style) -> list[str]:
+    """The verdict, its status in colour."""
     status, rest = verdict_words(forecast)
     lines = wrap(style.say(status + rest), style.width)
     word = style.say(status) if status else ""
@@ -52,10 +59,10 @@ def headline_lines(forecast: Forecast, style: Style) -> list[str]:
         lines[0] = before + style.bold(style.tint(found, _STATUS_COLORS[status])) + after
     else:
         lines = [style.bold(line) for line in lines]
-    return [*lines, *(style.dim(line) for line in wrap(question(forecast, style.say), style.width))]
+    return lines
 
 
-def tiers_lines(forecast: Forecast, style: Style) -> list[str]:
+def tiers_lines(forecast: Answer, style: Style) -> list[str]:
     """The three tiers with what each counts, and the moment of the peak."""
     tiers = forecast.tiers
     band = f"; {gib(tiers.low)} to {gib(tiers.high)} is likely" if gib(tiers.low) != gib(tiers.high) else ""

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'vramcast[trace]'"
 
 
+def missing(error: ModuleNotFoundError) -> InputError:
+    """A package of the extra is not there: which, and how to get it."""
+    package = (error.name or "torch").partition(".")[0]
+    return InputError(f"the trace needs packages that are not installed: {package}", INSTALL)
+
+
 class _Package(ModuleType):
     def __call__(self, gpu: str | Device | None = None, steps: int | None = None) -> AbstractContextManager["Program"]:
         """
@@ -30,7 +36,7 @@ class _Package(ModuleType):
         try:
             from vramcast.trace.user_code import trace
         except ModuleNotFoundError as error:
-            raise InputError(f"the trace needs packages that are not installed: {error.name}", INSTALL) from error
+            raise missing(error) from error
         return trace(gpu, steps)
 
 

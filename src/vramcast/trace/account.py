@@ -11,7 +11,7 @@ from vramcast.trace.replay import Replay
 
 SOURCE = "recorded: the real code on the stand-in device"
 MOST_PARTS = 12
-_LAYER = re.compile(r"(^|\.)\d+(?=\.|$)")
+_LAYER = re.compile(r"(\.)\d+(?=\.|$)")
 _WRAPPER = re.compile(r"^(base_model\.model\.)?(model\.)?")
 _OUTSIDE = "outside modules"
 LABELS = {

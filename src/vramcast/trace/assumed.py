@@ -59,7 +59,7 @@ class Assumed(TorchDispatchMode):
             except RuntimeError as error:
                 if any(word in str(error) for word in _NEEDS_MEMORY):
                     raise self._unsupported(func) from error
-                error.add_note(f"in operator {func}, in {self._where()}")
+                error.add_note(f"operator {func}{self._where()}")
                 raise
 
     def _value(self, func: Operator, args: Any) -> Any:
@@ -79,13 +79,13 @@ class Assumed(TorchDispatchMode):
 
     def _unsupported(self, func: Operator) -> UnsupportedError:
         return UnsupportedError(
-            f"operator {func}, in {self._where()}, cannot be followed: it does not run on shapes alone",
+            f"operator {func}{self._where()} cannot be followed: it does not run on shapes alone",
             "custom CUDA and Triton kernels need a registered fake: torch.library.register_fake",
         )
 
     def _where(self) -> str:
         path = self._places.now().path
-        return f"module {path}" if path else "no module"
+        return f" in module {path}" if path else ""
 
 
 def _spread(indices: Sequence[Tensor | None]) -> list[Tensor | None]:

@@ -4,15 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from vramcast.catalog.process_memory import libraries, runtime_context
 from vramcast.domain.device import Device
-from vramcast.domain.exactness import Exactness
-from vramcast.domain.forecast import Assumption, Category, Engine, Forecast, Instant, Phase, Term, Tiers, Verdict
+from vramcast.domain.forecast import Assumption, Category, Engine, Forecast, Phase
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.run import AttentionKernel, Run, ServeRun
 from vramcast.domain.stack import Stack
 from vramcast.domain.timeline import Timeline
-from vramcast.trace.account import instants
 from vramcast.trace.allocator_settings import AllocatorSettings
 from vramcast.trace.attention import attention_of
 from vramcast.trace.build import build
@@ -20,8 +17,8 @@ from vramcast.trace.generate import serve
 from vramcast.trace.kernels import Target, hidden
 from vramcast.trace.quantized import place, scales
 from vramcast.trace.repeat import shorten
-from vramcast.trace.replay import Replay, replay
 from vramcast.trace.session import tracing
+from vramcast.trace.settled import settle
 from vramcast.trace.train_step import train
 from vramcast.trace.unfold import NotPeriodicError, unfold
 
@@ -110,52 +107,22 @@ def forecast(
     device: Device | None,
     assumptions: tuple[Assumption, ...],
 ) -> Forecast:
-    """
-    The record of a traced run: peak, tiers, and the terms alive at each phase's worst moment.
-
-    Formula:  allocated and reserved as the simulated allocator counts them; process = reserved + context + libraries;
-              low = allocated + context + libraries; high = process
-    """
-    replayed = replay(traced.timeline, AllocatorSettings(expandable_segments=stack.expandable_segments))
-    moments = instants(traced.timeline, replayed)
-    peak = max(moments, key=lambda instant: instant.allocated)
-    outside = (runtime_context(device), libraries())
-    terms = (*peak.terms, _idle(replayed, peak), *outside)
-    process = replayed.reserved + sum(term.bytes for term in outside)
-    tiers = Tiers(
-        allocated=peak.allocated,
-        reserved=replayed.reserved,
-        process=process,
-        low=process - replayed.reserved + peak.allocated,
-        high=process,
-    )
+    """The record of a traced run: peak, tiers, and the terms alive at each phase's worst moment."""
+    settings = AllocatorSettings(expandable_segments=stack.expandable_segments)
+    settled = settle(traced.timeline, device, settings)
     return Forecast(
         model=model,
         run=run,
         stack=stack,
         device=device,
-        tiers=tiers,
-        terms=terms,
-        instants=moments,
-        peak=peak,
-        verdict=Verdict.of(tiers, device) if device else None,
+        tiers=settled.tiers,
+        terms=settled.terms,
+        instants=settled.moments,
+        peak=settled.peak,
+        verdict=settled.verdict,
         assumptions=assumptions,
         unmodelled=(*traced.notes, *_left_out()),
         engine=Engine.TRACE,
-    )
-
-
-def _idle(replayed: Replay, peak: Instant) -> Term:
-    idle = replayed.reserved - peak.allocated
-    return Term(
-        bytes=idle,
-        category=Category.FRAGMENTATION,
-        label="segments held and not in use at the peak",
-        phase=Phase.RESIDENT,
-        formula="idle",
-        values=(("idle", idle),),
-        source="replay through the simulated caching allocator (torch CUDACachingAllocator.cpp)",
-        exactness=Exactness.EXACT,
     )
 
 

@@ -3,15 +3,12 @@
 from collections.abc import Mapping
 from importlib import import_module
 
-from vramcast.catalog.process_memory import libraries, runtime_context
 from vramcast.domain.device import Device
 from vramcast.domain.errors import InputError
-from vramcast.domain.forecast import Tiers, Verdict
 from vramcast.domain.program import ProgramAccount
 from vramcast.domain.timeline import Timeline
-from vramcast.trace.account import instants
 from vramcast.trace.notes import Notes
-from vramcast.trace.replay import replay
+from vramcast.trace.settled import settle
 
 
 class Program:
@@ -55,8 +52,12 @@ class Program:
         return self.account.tiers.reserved
 
     def live_at_peak(self) -> Mapping[str, int]:
-        """Bytes at the peak by category."""
-        return {category.value: size for category, size in self.account.by_category().items()}
+        """Bytes of live tensors at the peak, by category."""
+        return {term.category.value: term.bytes for term in self.account.peak.terms}
+
+    def by_module(self) -> Mapping[str, int]:
+        """Bytes of live tensors at the peak, by module, the largest first; `*` stands for each layer."""
+        return self.account.by_module()
 
     @property
     def patched(self) -> tuple[str, ...]:
@@ -80,30 +81,15 @@ class Program:
 
 
 def _account(timeline: Timeline, steps: int, device: Device | None, notes: Notes) -> ProgramAccount:
-    """
-    Tiers of a program.
-
-    Formula:  allocated and reserved as the simulated allocator counts them; process = reserved + context + libraries
-    """
-    replayed = replay(timeline)
-    moments = instants(timeline, replayed)
-    peak = max(moments, key=lambda moment: moment.allocated)
-    outside = runtime_context(device).bytes + libraries().bytes
-    process = replayed.reserved + outside
-    tiers = Tiers(
-        allocated=peak.allocated,
-        reserved=replayed.reserved,
-        process=process,
-        low=outside + peak.allocated,
-        high=process,
-    )
+    settled = settle(timeline, device)
     return ProgramAccount(
         device=device,
         steps=steps,
-        tiers=tiers,
-        verdict=Verdict.of(tiers, device) if device else None,
-        moments=moments,
-        peak=peak,
+        tiers=settled.tiers,
+        terms=settled.terms,
+        verdict=settled.verdict,
+        moments=settled.moments,
+        peak=settled.peak,
         patched=notes.all_patched,
         not_followed=notes.all_not_followed,
     )

@@ -1,17 +1,17 @@
-"""Parts of torch beside `torch.cuda` that would leave the program's shapes: autocast, compilation, loaders, files, processes."""
+"""Parts of torch beside `torch.cuda` that would leave the program's shapes: autocast, compilation, loaders, processes."""
 
 import inspect
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.amp import autocast_mode, grad_scaler
 from torch.optim import optimizer
 from torch.utils import _device, _foreach_utils
-from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader
 
 from vramcast.domain.errors import UnsupportedError
@@ -21,6 +21,7 @@ from vramcast.trace.notes import Notes
 from vramcast.trace.patches import Patches
 from vramcast.trace.watcher import Watcher
 
+_ADDRESS = torch.UntypedStorage.data_ptr
 _COMPILED = "torch.compile left code in eager mode: fused kernels would keep less"
 _AUTOCAST = (
     "is_autocast_enabled",
@@ -41,7 +42,6 @@ def put_in_place(patches: Patches, notes: Notes, names: CudaNames, watcher: Watc
     """Everything of torch that the program must not meet as it is."""
     _autocast(patches)
     _gradients(patches, watcher)
-    _files(patches, names)
     patches.put(_device.DeviceContext, "__torch_function__", _as_it_is)
     patches.put(torch, "set_default_device", partial(_set_default_device, patches))
     patches.put(torch, "get_default_device", lambda: _device.CURRENT_DEVICE)
@@ -52,6 +52,8 @@ def put_in_place(patches: Patches, notes: Notes, names: CudaNames, watcher: Watc
     for (owner, name), what in _SEVERAL.items():
         patches.put(owner, name, partial(_refuse, what))
     patches.put(torch.cuda, "_initialized", True)
+    patches.put(torch.UntypedStorage, "data_ptr", _address)
+    patches.put(logging.getLogger("torch._subclasses.fake_tensor"), "disabled", True)
 
 
 def _autocast(patches: Patches) -> None:
@@ -94,18 +96,9 @@ def _gradients(patches: Patches, watcher: Watcher) -> None:
         patches.put(module, "_foreach_supported_types", [*module._foreach_supported_types, FakeTensor])
 
 
-def _files(patches: Patches, names: CudaNames) -> None:
-    """Checkpoints are read as shapes, and none is written."""
-    load = torch.load
-
-    def shapes(f: Any, map_location: Any = None, **kwargs: Any) -> Any:
-        state = load(f, map_location="cpu", **kwargs)
-        if names.place(map_location) != STANDIN:
-            return state
-        return tree_map(lambda leaf: leaf.to(STANDIN) if isinstance(leaf, Tensor) else leaf, state)
-
-    patches.answer(torch, "load", shapes, "torch.load: shapes without values")
-    patches.answer(torch, "save", lambda *_, **__: None, "torch.save: nothing is written")
+def _address(storage: torch.UntypedStorage) -> int:
+    """No two storages have the same; of those that hold no bytes it is no address of data."""
+    return storage._cdata if storage.device.type == "meta" else _ADDRESS(storage)
 
 
 def _as_it_is(_: Any, func: Any, __: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
@@ -10,11 +11,12 @@ from vramcast.catalog.gpus import find_device
 from vramcast.domain.device import Device
 from vramcast.domain.errors import InputError
 from vramcast.domain.forecast import Phase
-from vramcast.trace import cuda_stand_in, imports, torch_patches
+from vramcast.trace import cuda_stand_in, files, imports, torch_patches
 from vramcast.trace.assumed import Assumed
 from vramcast.trace.attention import attention_of
 from vramcast.trace.cuda_names import CudaNames, rename
 from vramcast.trace.cuda_stand_in import StandInCuda
+from vramcast.trace.kernels import Target, hidden
 from vramcast.trace.patches import Patches
 from vramcast.trace.program import Program
 from vramcast.trace.readings import Readings
@@ -22,6 +24,7 @@ from vramcast.trace.session import tracing
 from vramcast.trace.values import Values
 from vramcast.trace.watcher import StepsDone, Watcher
 
+WORKSPACE_KEPT_UNTIL = (2, 14)  # torch
 _running: list[Program] = []
 
 
@@ -59,9 +62,10 @@ def _recorded(program: Program, steps: int | None) -> Iterator[None]:
     notes = program.notes
     patches = Patches(notes)
     default = torch.get_default_device()
-    capability = program.device.capability if program.device else None
+    target = _target(program.device)
+    taken = partial(hidden, target=target)
     watcher = Watcher(steps)
-    with watcher.watching(), tracing() as recorder, attention_of(capability), torch.device(default):
+    with watcher.watching(), tracing(hidden=taken) as recorder, attention_of(target.capability), torch.device(default):
         watcher.recorder = recorder
         values = next(mode for mode in _get_current_dispatch_mode_stack() if isinstance(mode, Values))
         names = CudaNames(notes, Readings(notes, values), watcher)
@@ -69,6 +73,7 @@ def _recorded(program: Program, steps: int | None) -> Iterator[None]:
         try:
             imports.put_in_place(patches)
             imports.forget_answers()
+            files.put_in_place(patches, names)
             rename(patches)
             cuda_stand_in.put_in_place(patches, StandInCuda(recorder, program.device))
             torch_patches.put_in_place(patches, notes, names, watcher)
@@ -78,3 +83,14 @@ def _recorded(program: Program, steps: int | None) -> Iterator[None]:
             patches.undo()
             imports.forget_answers()
             program.finish(recorder.timeline(), watcher.steps)
+
+
+def _target(device: Device | None) -> Target:
+    """The device, under the torch that is installed."""
+    major, minor = (int(part) for part in torch.__version__.split(".")[:2])
+    return Target(
+        capability=device.capability if device else None,
+        multiprocessors=device.multiprocessors if device else None,
+        torch=(major, minor),
+        kept_workspace=(major, minor) <= WORKSPACE_KEPT_UNTIL,
+    )

@@ -4,11 +4,12 @@ import sys
 
 import pytest
 
-from vramcast.app.engines import INSTALL, engine_named
+from vramcast.app.engines import engine_named
 from vramcast.app.predict import predict
 from vramcast.domain.errors import InputError
 from vramcast.domain.forecast import Engine
 from vramcast.sources.resolve import load_model
+from vramcast.trace import INSTALL
 
 
 def test_engines_by_name() -> None:

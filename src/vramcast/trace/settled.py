@@ -1,0 +1,73 @@
+"""A timeline settled into an answer: its moments, the peak, the three tiers, and the terms that sum to them."""
+
+from dataclasses import dataclass
+
+from vramcast.catalog.process_memory import libraries, runtime_context
+from vramcast.domain.device import Device
+from vramcast.domain.exactness import Exactness
+from vramcast.domain.forecast import Category, Instant, Phase, Term, Tiers, Verdict
+from vramcast.domain.timeline import Timeline
+from vramcast.trace.account import instants
+from vramcast.trace.allocator_settings import AllocatorSettings
+from vramcast.trace.replay import Replay, replay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """
+    What a device would count for a timeline.
+
+    Attributes:
+        moments: the worst moment of each stretch of the program; peak: the worst of all.
+        tiers: allocated, reserved, process.
+        terms: those alive at the peak, idle segments and what lies outside the allocator; they sum to the process tier.
+        verdict: whether it fits; None without a device.
+    """
+
+    moments: tuple[Instant, ...]
+    peak: Instant
+    tiers: Tiers
+    terms: tuple[Term, ...]
+    verdict: Verdict | None
+
+
+def settle(timeline: Timeline, device: Device | None, settings: AllocatorSettings | None = None) -> Settled:
+    """
+    The answer that a timeline gives for a device.
+
+    Formula:  allocated and reserved as the simulated allocator counts them; process = reserved + context + libraries;
+              low = allocated + context + libraries; high = process
+    """
+    replayed = replay(timeline, settings)
+    moments = instants(timeline, replayed)
+    peak = max(moments, key=lambda instant: instant.allocated)
+    outside = (runtime_context(device), libraries())
+    process = replayed.reserved + sum(term.bytes for term in outside)
+    tiers = Tiers(
+        allocated=peak.allocated,
+        reserved=replayed.reserved,
+        process=process,
+        low=process - replayed.reserved + peak.allocated,
+        high=process,
+    )
+    return Settled(
+        moments=moments,
+        peak=peak,
+        tiers=tiers,
+        terms=(*peak.terms, _idle(replayed, peak), *outside),
+        verdict=Verdict.of(tiers, device) if device else None,
+    )
+
+
+def _idle(replayed: Replay, peak: Instant) -> Term:
+    idle = replayed.reserved - peak.allocated
+    return Term(
+        bytes=idle,
+        category=Category.FRAGMENTATION,
+        label="segments held and not in use at the peak",
+        phase=Phase.RESIDENT,
+        formula="idle",
+        values=(("idle", idle),),
+        source="replay through the simulated caching allocator (torch CUDACachingAllocator.cpp)",
+        exactness=Exactness.EXACT,
+    )
