@@ -66,8 +66,14 @@ def test_autocasts_copies_of_weights_are_weights() -> None:
 
 @pytest.mark.parametrize(
     ("family", "way", "frozen"),
-    [("llama", "", False), ("qwen3", "", True), ("qwen3", "hooks", False), ("llama", "hooks", True)]
-    + [("qwen3", "reentrant", False), ("llama", "reentrant", True)],
+    [
+        ("llama", "", False),
+        ("qwen3", "", True),
+        ("qwen3", "hooks", False),
+        ("llama", "hooks", True),
+        ("qwen3", "reentrant", False),
+        ("llama", "reentrant", True),
+    ],
 )
 def test_cudas_autocast_agrees_with_the_cpus_where_their_lists_agree(family: str, way: str, *, frozen: bool) -> None:
     """Eager attention, products and norms in FP32: the stand-in's births equal those of a real step on the CPU."""
