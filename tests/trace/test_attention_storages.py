@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from vramcast.domain.errors import UnsupportedError
 from vramcast.domain.run import AttentionKernel
 from vramcast.trace.attention import attention_of
 from vramcast.trace.session import tracing
@@ -19,6 +20,7 @@ SCORES = 4 * B * H * T * T
 FLASH = "_scaled_dot_product_flash_attention"
 CUDNN = "_scaled_dot_product_cudnn_attention"
 EFFICIENT = "_scaled_dot_product_efficient_attention"
+FLASH_KERNEL, CUDNN_KERNEL, EFFICIENT_KERNEL = AttentionKernel.FLASH, AttentionKernel.CUDNN, AttentionKernel.EFFICIENT
 One = tuple[str, int]
 
 
@@ -78,7 +80,7 @@ def test_a_kernel_that_never_holds_scores(device: tuple[int, int] | None, operat
 
 def test_efficient_rounds_its_rows_up_to_32() -> None:
     """Its FP32 figures are of 64 rows for 50 tokens."""
-    made, kept = attended((8, 0), AttentionKernel.EFFICIENT)
+    made, kept = attended((8, 0), EFFICIENT_KERNEL)
     assert made == kept == [(EFFICIENT, OUT), (EFFICIENT, 4 * B * H * 64), *RANDOM[EFFICIENT]]
 
 
@@ -111,5 +113,24 @@ def test_without_gradients_only_the_output_stays(within: Callable[[], AbstractCo
         seen = attended(device, within=within)
         assert {name for name, _ in seen.made} == {operator}
         assert seen.kept == [(operator, OUT)]
-    seen = attended((8, 0), AttentionKernel.EFFICIENT, within=within)
+    seen = attended((8, 0), EFFICIENT_KERNEL, within=within)
     assert seen.made == [(EFFICIENT, OUT), *RANDOM[EFFICIENT]]
+
+
+REFUSED = [
+    (EFFICIENT_KERNEL, {"kv_heads": 2}, "efficient kernel does not run bfloat16 heads of 64 in groups of 2"),
+    (EFFICIENT_KERNEL, {"width": 100}, "heads of 100"),
+    (CUDNN_KERNEL, {"width": 136}, "cudnn kernel does not run bfloat16 heads of 136"),
+    (CUDNN_KERNEL, {"dtype": FP32}, "float32"),
+    (FLASH_KERNEL, {"mask": BF16}, "heads of 64 with a mask"),
+    (FLASH_KERNEL, {"dtype": FP32}, "float32"),
+]
+
+
+@pytest.mark.parametrize(("kernel", "how", "says"), REFUSED)
+def test_a_forced_kernel_that_has_no_code_for_a_call(kernel: AttentionKernel, how: Any, says: str) -> None:
+    """Torch says that no kernel is available; so do we, and what it was asked to run."""
+    with pytest.raises(UnsupportedError) as caught:
+        attended((8, 0), kernel, **how)
+    assert says in caught.value.what
+    assert caught.value.hint == "--attention sdpa"

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from vramcast.domain.errors import UnsupportedError
 from vramcast.domain.run import AttentionKernel
 
 HALF = (torch.float16, torch.bfloat16)
@@ -127,10 +128,17 @@ def attend(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """The stand-in's kernel for `scaled_dot_product_attention`."""
+    """
+    The stand-in's kernel for `scaled_dot_product_attention`.
+
+    Raises:
+        UnsupportedError: the forced kernel has no code for this call; torch says "No available kernel" then.
+    """
     one = Query(query, key, value, attn_mask, dropout_p, is_causal, enable_gqa)
     if max(query.dim(), key.dim(), value.dim()) != 4 or query.is_nested:
         return _math(one, scale)
+    if _NOW.forced is not None:
+        _check(_NOW.forced, one, _NOW.capability or AMPERE)
     match _NOW.forced or choose_kernel(one, _NOW.capability):
         case AttentionKernel.FLASH:
             return _run_flash(one, scale)
@@ -140,6 +148,21 @@ def attend(
             return _run_efficient(one, scale)
         case _:
             return _math(one, scale)
+
+
+def _check(kernel: AttentionKernel, one: Query, device: tuple[int, int]) -> None:
+    refused = {
+        AttentionKernel.CUDNN: lambda: not _cudnn(one, device),
+        AttentionKernel.EFFICIENT: lambda: not _efficient(one, device),
+        AttentionKernel.FLASH: lambda: one.mask is not None or one.q.dtype not in HALF,
+    }
+    if kernel in refused and refused[kernel]():
+        grouped = f" in groups of {one.q.shape[-3] // one.k.shape[-3]}" if one.q.shape[-3] != one.k.shape[-3] else ""
+        masked = " with a mask" if one.mask is not None else ""
+        kind = str(one.q.dtype).removeprefix("torch.")
+        raise UnsupportedError(
+            f"the {kernel} kernel does not run {kind} heads of {one.q.shape[-1]}{grouped}{masked}", "--attention sdpa"
+        )
 
 
 def _run_flash(one: Query, scale: float | None) -> Tensor:
