@@ -105,8 +105,9 @@ def test_a_served_model_evaluates_and_keeps_a_cache() -> None:
     assert model.config.use_cache is True  # type: ignore[union-attr]
 
 
-def test_eager_attention_is_asked_for() -> None:
-    """Any other kernel is torch's own operator."""
-    for kernel, code in ((AttentionKernel.EAGER, "eager"), (AttentionKernel.FLASH, "sdpa")):
+def test_attention_is_asked_for() -> None:
+    """Eager code, FlashAttention's path through the model, or torch's own operator."""
+    paths = {AttentionKernel.EAGER: "eager", AttentionKernel.FLASH: "standin_fa2", AttentionKernel.CUDNN: "sdpa"}
+    for kernel, code in paths.items():
         model = build(LLAMA, run(attention=kernel)).model
         assert model.config._attn_implementation == code  # type: ignore[union-attr]

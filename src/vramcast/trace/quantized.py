@@ -44,7 +44,7 @@ def quantize(model: nn.Module, quantization: Quantization, compute: torch.dtype)
     quantizer = (Bnb8BitHfQuantizer if settings.load_in_8bit else Bnb4BitHfQuantizer)(settings, pre_quantized=False)
     with local_torch_dtype(model.dtype):  # biases are made anew
         quantizer.preprocess_model(model, device_map=None)
-    quantizer._process_model_after_weight_loading(model)
+    quantizer.postprocess_model(model)
     if quantization.upcast:
         prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     model.requires_grad_(requires_grad=False)
