@@ -14,7 +14,7 @@ from vramcast.domain.errors import UnsupportedError
 from vramcast.domain.run import AttentionKernel, Kernels, Quantization, Recompute, Run, ServeRun, TrainRun
 from vramcast.trace import flash_path
 from vramcast.trace.adapters import adapt
-from vramcast.trace.experts import passed_over
+from vramcast.trace.experts import fused_bytes, passed_over
 from vramcast.trace.model_config import MISTAKES, model_config, stored_format, unreadable
 from vramcast.trace.quantized import quantize
 from vramcast.trace.repeat import Shallow
@@ -33,15 +33,28 @@ class Built:
     notes: tuple[str, ...]
 
 
-def build(config: Mapping[str, object], run: Run, *, shorten: Shorten | None = None, reentrant: bool = False) -> Built:
+def build(
+    config: Mapping[str, object],
+    run: Run,
+    *,
+    shorten: Shorten | None = None,
+    reentrant: bool = False,
+    modules_to_save: tuple[str, ...] = (),
+) -> Built:
     """
     The model that transformers makes of `config`, with adapters, quantised weights and checkpointing as `run` says.
 
     It is on `meta`, made outside of any fake mode (bitsandbytes' parameters cannot be fake); `quantized.place` moves it.
-    `reentrant` is the older implementation of checkpointing.
+
+    Args:
+        config: a parsed config.json.
+        run: how it is trained or served.
+        shorten: leaves out layers that only repeat others.
+        reentrant: checkpointing in the older of its two implementations.
+        modules_to_save: names of modules that are trained whole beside adapters.
 
     Raises:
-        InputError: the config cannot be read.
+        InputError: the config cannot be read, or adapters have no place in the model.
         UnsupportedError: transformers has no code of its own for the model, or the run wants what the trace cannot do.
     """
     settings, notes = model_config(config)
@@ -51,12 +64,15 @@ def build(config: Mapping[str, object], run: Run, *, shorten: Shorten | None = N
         warnings.simplefilter("ignore")  # what libraries say to a person who loads a model
         model = _made(settings, run)
         parameters = sum(parameter.numel() for parameter in model.parameters())
+        experts = fused_bytes(model)
         shallow = shorten(model) if shorten else None
         if isinstance(run, ServeRun):
             finished = _served(model.eval(), run, stored)
         else:
-            finished = _trained(model.train(), run, reentrant=reentrant)
-            notes += (*_stored(stored), *passed_over(finished, run))
+            finished = _trained(model.train(), run, modules_to_save)
+            notes += (*_stored(stored), *passed_over(finished, run, experts))
+            if run.recompute is Recompute.FULL:
+                _recompute(model, run, reentrant=reentrant)
     return Built(model=finished, parameters=parameters, shallow=shallow, notes=notes)
 
 
@@ -108,7 +124,7 @@ def _stored(name: str) -> tuple[str, ...]:
     return (f"the format that the checkpoint is stored in ({name}): weights are in the run's",) if name else ()
 
 
-def _trained(model: PreTrainedModel, run: TrainRun, *, reentrant: bool) -> nn.Module:
+def _trained(model: PreTrainedModel, run: TrainRun, saved: tuple[str, ...]) -> nn.Module:
     if run.kernels is not Kernels.EAGER:
         raise UnsupportedError(f"the trace does not run {run.kernels} kernels", "--kernels eager, or without --exact")
     if run.recompute is Recompute.SELECTIVE:
@@ -116,12 +132,13 @@ def _trained(model: PreTrainedModel, run: TrainRun, *, reentrant: bool) -> nn.Mo
     dtype = model.dtype
     if run.quantization is not None:
         quantize(model, run.quantization, DTYPES[run.precision.compute])
-    adapted = model if run.adapter is None else adapt(model, run.adapter, dtype)
-    if run.recompute is Recompute.FULL:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": reentrant})
-        if run.adapter is not None:
-            model.enable_input_require_grads()
-    return adapted
+    return model if run.adapter is None else adapt(model, run.adapter, dtype, saved)
+
+
+def _recompute(model: PreTrainedModel, run: TrainRun, *, reentrant: bool) -> None:
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": reentrant})
+    if run.adapter is not None:
+        model.enable_input_require_grads()
 
 
 def _served(model: PreTrainedModel, run: ServeRun, stored: str) -> nn.Module:
