@@ -2,13 +2,15 @@
 # make lint   style, types, layers       make docs    rewrite the output shown in README and docs/
 # make trace  the same, by the real code on a device that stores nothing (installs torch)
 # make bench  how fast it answers        make clean   remove what these made
+# make bench-peers  the trace's speed beside torch's MemTracker: docs/trace-speed.md
+# make ledger-gpu   real steps on a real GPU, and how far both engines are from them
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := vramcast predict llama-3.1-8b --method qlora --gpu rtx-4090
 
 .DELETE_ON_ERROR:
-.PHONY: demo trace test lint docs bench clean
+.PHONY: demo trace test lint docs bench bench-peers ledger-gpu clean
 
 demo: .venv/base.stamp
 	@echo '$$ $(DEMO)'
@@ -32,6 +34,13 @@ docs: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	$(BIN)/python -m pytest tests/benchmarks -m speed --benchmark-only --benchmark-columns=min,median,ops,rounds
+
+bench-peers: .venv/dev.stamp
+	$(BIN)/python -m benchmarks.mem_tracker docs/trace-speed.md
+
+# Where there is a CUDA GPU and torch for it: PYTHON, for the environment made here has torch for the CPU.
+ledger-gpu:
+	PYTHONPATH=src:. $(PYTHON) -m ledger.gpu_matrix
 
 clean:
 	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache

@@ -1,0 +1,1 @@
+"""How fast the trace is, beside other tools. Reported, not asserted."""
