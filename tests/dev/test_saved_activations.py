@@ -9,7 +9,9 @@ from vramcast.catalog.number_formats import find_format
 from vramcast.catalog.stacks import find_stack
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.run import Adapter, AttentionKernel, Method, Precision, Quantization, Recompute, TrainRun
+from vramcast.rules.blocks import lay_out
 from vramcast.rules.logits import saved_logits
+from vramcast.rules.saved.outer import outer_saved
 from vramcast.rules.scene import set_scene
 from vramcast.sources.read import read_config
 
@@ -142,10 +144,14 @@ def forecast(model_type: str, config: dict[str, Any], run: TrainRun) -> int:
     """Bytes that the rules say are kept, and the small terms of a whole step that stand elsewhere or nowhere."""
     model = read_config(config | {"model_type": model_type}, "tiny")
     scene = set_scene(model, run, find_stack("torch"), None)
-    blocks = scene.kept + scene.outer_bytes
+    above = scene._replace(  # the step makes inputs require gradients
+        blocks=lay_out(model, run, None, leaf=False),
+        outer=outer_saved(model, scene.sizes, own_head=False, leaf=False),
+    )
+    blocks = above.kept + above.outer_bytes
     loss = saved_logits(scene.head._replace(held=False), run.loss)
     labels = INT64 * run.tokens + 4  # shifted labels, and the sum of the loss's weights
-    return blocks + loss + labels + 2 * scene.casts + _family_terms(model, run)
+    return blocks + loss + labels + 2 * above.casts_held + _family_terms(model, run)
 
 
 def _family_terms(model: ModelSpec, run: TrainRun) -> int:

@@ -119,6 +119,17 @@ def adapter_weights(model: ModelSpec, adapter: Adapter) -> tuple[Weight, ...]:
     return _trained(found, adapter)
 
 
+def adapters_of(weights: tuple[Weight, ...], found: Adapted, adapter: Adapter) -> int:
+    """Trainable elements that adapters add to `weights`, the tensors of one block."""
+    linears = {(w.name, w.shape) for w in found.linears}
+    factors = {(w.name, w.shape): factor for w, factor in found.experts}
+    own = Adapted(
+        tuple(w for w in weights if (w.name, w.shape) in linears),
+        tuple((w, factors[w.name, w.shape]) for w in weights if (w.name, w.shape) in factors),
+    )
+    return sum(w.parameters for w in _trained(own, adapter))
+
+
 def adapters(model: ModelSpec, run: TrainRun) -> Term:
     """
     Bytes of the adapters themselves.

@@ -7,7 +7,7 @@ Letters: B micro-batch, T tokens per sequence.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from vramcast.domain.run import Recompute, TrainRun
+from vramcast.domain.run import Method, Recompute, TrainRun
 from vramcast.rules.blocks import Block
 
 CAST = 2  # bytes of an element that autocast copied
@@ -94,12 +94,13 @@ def _moments(block: Block, run: TrainRun, place: _Place) -> Iterator[Moment]:
     recomputed = run.recompute is Recompute.FULL
     before = place.before + (block.kept if recomputed else 0)
     casts = block.casts if recomputed else place.casts
-    gradients = place.gradients
+    full = run.method is Method.FULL
+    gradients = place.gradients + (0 if full else block.parameters)
     for index in range(len(block.segments) - 1, -1, -1):
         segment = block.segments[index]
         weight = segment.dequantized * block.sizes.compute
         own, idle = sum(block.saved[: index + 1]), sum(block.passing[:index])
-        exist = gradients + (segment.output_grads if block.parameters else 0)
+        exist = gradients + (segment.output_grads if full else 0)
         output = run.tokens * segment.output + segment.once
         inner = run.tokens * (segment.inner + run.seq_len * segment.inner_pairs) + segment.once
         moments = [("output projection", output, segment.once, weight), (segment.inner_name, inner, segment.once, 0)]
@@ -107,4 +108,4 @@ def _moments(block: Block, run: TrainRun, place: _Place) -> Iterator[Moment]:
             moments.append(("recomputing", block.passing[index], 0, weight))
         for name, extra, once, dequantized in moments:
             yield Moment(place.layer, block, index + 1, name, before, own, extra, once, dequantized, idle, exist, casts)
-        gradients += segment.parameters if block.parameters else 0
+        gradients += segment.parameters if full else 0

@@ -11,10 +11,10 @@ from vramcast.domain.layer import LayerRun
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.run import Method, Recompute, TrainRun
 from vramcast.domain.weights import Weight, WeightKind
-from vramcast.rules.adapters import adapted
+from vramcast.rules.adapters import Adapted, adapted, adapters_of
 from vramcast.rules.attention_kernel import is_masked, resolve_attention
 from vramcast.rules.saved.block import block_segments
-from vramcast.rules.saved.ops import Segment
+from vramcast.rules.saved.ops import FULL, Segment
 from vramcast.rules.sizes import Sizes, sizes_of
 
 # what autocast copies: it leaves the grouped products of fused experts alone
@@ -26,8 +26,8 @@ class Block(NamedTuple):
     `layers` equal blocks in a row.
 
     `saved` are the bytes that each segment of one of them saves when it runs, `kept` what stays of the block until its
-    backward (its input alone when it is recomputed), `parameters` its trainable elements, `casts` the elements that autocast
-    copies, `passing` the bytes that each segment allocates and frees again as it runs forward.
+    backward (its input alone when it is recomputed), `parameters` its trainable elements, those of adapters among them, `casts`
+    the elements that autocast copies, `frozen_casts` those of them that are not trained, `passing` the bytes that each segment allocates and frees again as it runs forward.
     """
 
     layers: int
@@ -36,13 +36,29 @@ class Block(NamedTuple):
     kept: int
     parameters: int
     casts: int
+    frozen_casts: int
     passing: tuple[int, ...]
     sizes: Sizes
 
 
-def lay_out(model: ModelSpec, run: TrainRun, capability: tuple[int, int] | None) -> tuple[Block, ...]:
-    """The model's blocks with the attention kernel that each would get on a device of this compute capability."""
+def leaf_input(run: TrainRun) -> bool:
+    """
+    Whether what the first block reads needs no gradient, so that its first norm keeps nothing.
+
+    Source: frozen embeddings; PEFT and transformers make inputs require gradients only where blocks are recomputed.
+    """
+    return run.method is not Method.FULL and run.recompute is not Recompute.FULL
+
+
+def lay_out(model: ModelSpec, run: TrainRun, capability: tuple[int, int] | None, *, leaf: bool) -> tuple[Block, ...]:
+    """
+    The model's blocks with the attention kernel that each would get on a device of this compute capability.
+
+    `leaf`: what the first of them reads needs no gradient.
+    Ignores: that below adapters on some of the first block's linears only, the others keep nothing there either.
+    """
     base = sizes_of(model, run)
+    found: Adapted | None = None
     if run.adapter is not None:
         found = adapted(model, run.adapter.targets)
         linears, experts = (w.name for w in found.linears), (w.name for w, _ in found.experts)
@@ -52,8 +68,13 @@ def lay_out(model: ModelSpec, run: TrainRun, capability: tuple[int, int] | None)
     for layers, weights in model.layer_weights:
         kind = id(layers.layer)
         if kind not in made:
-            made[kind] = _block(layers, weights, run, base, capability)
+            made[kind] = _block(layers, weights, run, base, capability, found)
         blocks.append(made[kind]._replace(layers=layers.count))
+    if leaf and blocks:
+        layers, weights = model.layer_weights[0]
+        first = _block(layers, weights, run, base, capability, found, leaf=True)._replace(layers=1)
+        rest = [blocks[0]._replace(layers=blocks[0].layers - 1)] if blocks[0].layers > 1 else []
+        blocks[:1] = [first, *rest]
     return tuple(blocks)
 
 
@@ -63,6 +84,9 @@ def _block(
     run: TrainRun,
     base: Sizes,
     capability: tuple[int, int] | None,
+    found: Adapted | None,
+    *,
+    leaf: bool = False,
 ) -> Block:
     sizes, masked = base, False
     for mixer in layers.layer.mixers:
@@ -70,16 +94,20 @@ def _block(
             kernel = resolve_attention(base.attention, mixer, run.seq_len, base.core, capability)
             sizes, masked = base.with_attention(kernel), is_masked(mixer, run.seq_len)
     recomputed = run.recompute is Recompute.FULL
-    segments = block_segments(layers.layer, sizes, masked, recomputed)
+    segments = block_segments(layers.layer, sizes, masked, recomputed, leaf)
     saved = tuple(segment.rate.total(run.micro_batch, run.seq_len) for segment in segments)
     tokens = run.tokens
+    copied = sum(w.parameters for w in weights if w.kind in MULTIPLIED) if run.precision.is_amp else 0
+    added = adapters_of(weights, found, run.adapter) if found and run.adapter else 0
+    learned = added if sizes.autocast and sizes.adapter == FULL else 0
     return Block(
         layers=layers.count,
         segments=segments,
         saved=saved,
         kept=sizes.stream * sizes.hidden * tokens if recomputed else sum(saved),
-        parameters=sum(w.parameters for w in weights) if run.method is Method.FULL else 0,
-        casts=sum(w.parameters for w in weights if w.kind in MULTIPLIED) if run.precision.is_amp else 0,
+        parameters=sum(w.parameters for w in weights) if run.method is Method.FULL else added,
+        casts=copied + learned,
+        frozen_casts=0 if run.method is Method.FULL else copied,
         passing=tuple(tokens * segment.forward for segment in segments),
         sizes=sizes,
     )

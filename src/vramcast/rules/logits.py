@@ -98,6 +98,13 @@ def backward_logits(head: Head, loss: Loss) -> Term:
             return _kept_gradients(head)
 
 
+def held_logits(head: Head, loss: Loss) -> Term | None:
+    """The logits that the caller of the model still references while the blocks run backward: s·n·V."""
+    if loss is not Loss.STOCK or not head.held:
+        return None
+    return _term(Phase.BACKWARD, "logits, still referenced", [_held(head)], head)
+
+
 def _held(head: Head) -> tuple[str, int]:
     return "logits, still referenced", head.shown if head.held else 0
 
@@ -148,13 +155,18 @@ def _term(phase: Phase, label: str, copies: list[tuple[str, int]], head: Head) -
 
 def _tile(phase: Phase, head: Head) -> Term:
     """
-    TRL's loss: the hidden states of the tokens that have a label, one tile, statistics.
+    TRL's loss: the hidden states of the tokens that have a label, one tile, what autocast makes of its factors, statistics.
 
     Backward adds FP32 gradients, and their casts to half-precision tensors.
     """
     n, w, hidden = head.tokens, head.stream, head.hidden
     tile = min(n, TILE_TOKENS) * TILE_VOCAB * head.itemsize
     parts = [Part("one tile of logits", "s·min(n, 4096)·32768", tile), Part("statistics", "8·4·n", 8 * FP32 * n)]
+    if w != head.itemsize:
+        rows = head.itemsize * min(n, TILE_TOKENS) * hidden
+        columns = head.itemsize * min(head.vocab, TILE_VOCAB) * hidden
+        parts.append(Part("the tile's hidden states, cast", "s·min(n, 4096)·D", rows))
+        parts.append(Part("the tile's part of the projection, cast", "s·min(V, 32768)·D", columns))
     if phase is Phase.FORWARD:
         parts.insert(0, Part("hidden state, and gathered", "2·w·n·D", 2 * w * n * hidden))
     else:

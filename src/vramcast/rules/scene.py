@@ -8,9 +8,9 @@ from vramcast.domain.model import ModelSpec
 from vramcast.domain.run import Loss, Method, Recompute, TrainRun
 from vramcast.domain.stack import Stack
 from vramcast.rules.adapters import adapter_weights, adapters
-from vramcast.rules.blocks import Block, lay_out
+from vramcast.rules.blocks import Block, lay_out, leaf_input
 from vramcast.rules.gradients import gradients
-from vramcast.rules.logits import FP32, Head
+from vramcast.rules.logits import Head
 from vramcast.rules.optimizer import Trainable, bare_trainable, optimizer_states, state_itemsize, trainable
 from vramcast.rules.parameters import parameters
 from vramcast.rules.saved.ops import Saved, rate
@@ -66,30 +66,38 @@ class Scene(NamedTuple):
 
     @property
     def head_parameters(self) -> int:
-        """Trainable elements whose gradients exist before the last block's backward: head and final norm, or all adapters."""
+        """Trainable elements whose gradients exist before the last block's backward: head and final norm."""
         if self.run.method is not Method.FULL:
-            return self.group.total
+            return 0
         norm = sum(w.parameters for w in self.model.final_norm.weights) if self.model.final_norm else 0
         return self.model.vocab_size * self.head.hidden + norm
 
     @property
     def casts(self) -> int:
-        """
-        Elements of FP32 weights that autocast has copied by the end of forward, FP32 adapters among them.
+        """Elements of FP32 weights that autocast has copied by the end of forward, FP32 adapters among them."""
+        passed = self.recomputes  # frozen weights' copies are not cached, and a recomputed block keeps none
+        return self._head_cast + sum(b.layers * (b.casts - passed * b.frozen_casts) for b in self.blocks)
 
-        The head's where the whole of it is multiplied at once; a recomputed block's frozen weights' copies are gone.
+    @property
+    def casts_held(self) -> int:
         """
+        Elements of those copies that live on when autocast ends: those that the graph holds.
+
+        Of recomputed blocks it holds none, of the output projection's only where the projection ran as a layer.
+        """
+        return self.casts_of_blocks + (self._head_cast if self.run.loss is Loss.STOCK else 0)
+
+    @property
+    def casts_of_blocks(self) -> int:
+        """Elements of the copies that the blocks' graph holds."""
+        return 0 if self.recomputes else self.casts - self._head_cast
+
+    @property
+    def _head_cast(self) -> int:
+        """Elements of the output projection, where the whole of it is copied at once."""
         sizes = self.sizes
-        if not sizes.autocast:
-            return 0
-        copied = self.group.total if sizes.adapter == FP32 else 0
-        if sizes.stream == sizes.compute:
-            return copied
-        if self.run.loss is not Loss.CHUNKED:
-            copied += self.model.vocab_size * self.head.hidden
-        if self.recomputes and self.run.method is not Method.FULL:
-            return copied
-        return copied + sum(block.layers * block.casts for block in self.blocks)
+        whole = sizes.autocast and sizes.stream != sizes.compute and self.run.loss is not Loss.CHUNKED
+        return self.model.vocab_size * self.head.hidden if whole else 0
 
 
 def set_scene(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | None) -> Scene:
@@ -108,16 +116,16 @@ def set_scene(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | No
         model=model,
         run=run,
         sizes=sizes,
-        blocks=lay_out(model, run, device.capability if device else None),
+        blocks=lay_out(model, run, device.capability if device else None, leaf=leaf_input(run)),
         group=group,
         gradient=itemsize,
         resident=_resident(model, run, stack, device, group, itemsize, sizes.stream),
-        outer=outer_saved(model, sizes, own_head=run.loss is not Loss.STOCK),
+        outer=outer_saved(model, sizes, own_head=run.loss is not Loss.STOCK, leaf=leaf_input(run)),
         head=Head(
             tokens=run.tokens,
             vocab=model.vocab_size,
             hidden=model.embedding_size or model.hidden_size,
-            itemsize=sizes.compute,
+            itemsize=sizes.compute if sizes.autocast else sizes.stream,
             trained=full,
             held=stack.default("holds_logits") == "yes",
             stream=sizes.stream,

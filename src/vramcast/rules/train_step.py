@@ -23,8 +23,9 @@ from vramcast.rules.activations import (
 )
 from vramcast.rules.block_backward import worst_moment
 from vramcast.rules.blocks import Block
+from vramcast.rules.edges import final_norm_backward, last_block_forward
 from vramcast.rules.gradients import accumulation, gradients
-from vramcast.rules.logits import FP32, backward_logits, forward_logits, projection_backward
+from vramcast.rules.logits import FP32, backward_logits, forward_logits, held_logits, projection_backward
 from vramcast.rules.optimizer import master_gradients, paged_bytes, state_itemsize, step_temporaries
 from vramcast.rules.parameters import cached_casts
 from vramcast.rules.scene import Scene, set_scene
@@ -58,18 +59,30 @@ def train_step(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | N
 def _passes(scene: Scene) -> Iterator[Instant]:
     """The instants of forward and backward."""
     kept = kept_activations(scene)
-    held = (*scene.resident, *_casts(scene.casts, Phase.FORWARD), kept)
+    if not scene.recomputes:
+        casts = _casts(scene.casts_of_blocks, Phase.FORWARD)
+        yield _instant(Phase.FORWARD, "forward of the last block", *scene.resident, *casts, *last_block_forward(scene))
     logits = forward_logits(scene.head, scene.run.loss)
-    yield _instant(Phase.FORWARD, "end of forward, loss computed", *held, *last_hidden_state(scene), logits)
+    name, casts = "end of forward, loss computed", _casts(scene.casts, Phase.FORWARD)
+    yield _instant(Phase.FORWARD, name, *scene.resident, *casts, kept, *last_hidden_state(scene), logits)
+    held = (*scene.resident, *_casts(scene.casts_held, Phase.BACKWARD), kept)
     logits = backward_logits(scene.head, scene.run.loss)
     yield _instant(Phase.BACKWARD, "backward of the loss", *held, logits, idle=_idle_at_loss(scene))
     projection = projection_backward(scene.head, scene.run.loss)
     if projection is not None:
         grads = _gradients(scene, scene.head_parameters)
         yield _instant(Phase.BACKWARD, "backward of the output projection", *held, projection, grads)
-    yield _block_backward(scene)
+    held_on = held_logits(scene.head, scene.run.loss)
+    behind = (held_on,) if held_on else ()
+    norm = final_norm_backward(scene)
+    if norm is not None:
+        casts = _casts(scene.casts_of_blocks, Phase.BACKWARD)
+        grads = _gradients(scene, scene.head_parameters)
+        name = "backward of the final norm"
+        yield _instant(Phase.BACKWARD, name, *scene.resident, *casts, *behind, *norm, grads)
+    yield _block_backward(scene, behind)
     if scene.run.method is Method.FULL:
-        yield _embedding_backward(scene)
+        yield _embedding_backward(scene, behind)
 
 
 def _instant(phase: Phase, name: str, *terms: Term, idle: int = 0) -> Instant:
@@ -86,13 +99,14 @@ def _gradients(scene: Scene, count: int) -> Term:
     return gradients(count, scene.gradient, Phase.BACKWARD)
 
 
-def _block_backward(scene: Scene) -> Instant:
+def _block_backward(scene: Scene, behind: tuple[Term, ...]) -> Instant:
     moment = worst_moment(scene.blocks, scene.run, scene.head_parameters, scene.growing)
     return _instant(
         Phase.BACKWARD,
         f"backward of block {moment.layer} of {scene.model.num_layers} ({moment.name})",
         *scene.resident,
         *_casts(moment.casts, Phase.BACKWARD),
+        *behind,
         *earlier_blocks(scene, moment),
         own_block(scene, moment),
         block_gradients(scene, moment),
@@ -102,11 +116,12 @@ def _block_backward(scene: Scene) -> Instant:
     )
 
 
-def _embedding_backward(scene: Scene) -> Instant:
+def _embedding_backward(scene: Scene, behind: tuple[Term, ...]) -> Instant:
     beside = scene.model.tied_head and not scene.accumulates
     term = embedding_backward(scene.model, scene.run.tokens, scene.gradient, beside=beside)
     grads = _gradients(scene, scene.group.total)
-    return _instant(Phase.BACKWARD, "backward of the embedding", *scene.resident, stream_gradient(scene), term, grads)
+    held = (*scene.resident, *behind, stream_gradient(scene))
+    return _instant(Phase.BACKWARD, "backward of the embedding", *held, term, grads)
 
 
 def _optimizer_step(scene: Scene) -> Instant:

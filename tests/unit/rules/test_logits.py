@@ -78,13 +78,13 @@ def test_short_batches_have_lower_tiles() -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "hidden", "weight"),
-    [(FROZEN, 2 + 4 + 2, 0), (BF16, 2 + 4 + 2, 4 + 2), (AMP, 4 + 4, 4)],
+    ("head", "hidden", "weight", "cast"),
+    [(FROZEN, 2 + 4 + 2, 0, 0), (BF16, 2 + 4 + 2, 4 + 2, 0), (AMP, 4 + 4, 4, 2 * (4096 + 32768) * D)],
     ids=["frozen", "bf16", "amp"],
 )
-def test_chunked_loss_backward(head: Head, hidden: int, weight: int) -> None:
-    """Gathered state, FP32 gradient and its cast for half tensors; the same of a trained projection; the tile again."""
-    expected = hidden * N * D + weight * V * D + TILE + 8 * 4 * N
+def test_chunked_loss_backward(head: Head, hidden: int, weight: int, cast: int) -> None:
+    """Gathered state, FP32 gradient and its cast for half tensors; the same of a trained projection; the tile, its casts."""
+    expected = hidden * N * D + weight * V * D + TILE + cast + 8 * 4 * N
     assert backward_logits(head, Loss.CHUNKED).bytes == expected
     assert saved_logits(head, Loss.CHUNKED) == head.stream * N * D + (4 + 8 + 16) * N
 

@@ -9,7 +9,7 @@ from vramcast.domain.family_code import Scores
 from vramcast.domain.norm import Norm, NormKind
 from vramcast.domain.run import AttentionKernel
 from vramcast.rules.attention_kernel import head_dims
-from vramcast.rules.saved.attention_core import Heads, attended, core_backward
+from vramcast.rules.saved.attention_core import Heads, attended, core_backward, core_forward
 from vramcast.rules.saved.linears import linear, linears
 from vramcast.rules.saved.norms import normed
 from vramcast.rules.saved.ops import Saved, Segment, projecting
@@ -78,6 +78,7 @@ def attention_segment(
         inner=gradient + backward,
         inner_name=f"{kernel} attention",
         forward=stream + projecting(sizes, "o_proj", heads.out, sizes.core, held=held, norm_fp32=sizes.norms_copy),
+        forward_pairs=core_forward(heads, kernel, sizes),
         inner_pairs=pairs + recomputed,
         dequantized=writer[0].numel if sizes.quantized else 0,
         output_grads=sum(w.parameters for w in writer),

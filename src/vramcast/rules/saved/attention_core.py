@@ -150,6 +150,25 @@ def _scores(tape: Tape, heads: Heads) -> None:
     tape.keep(weights, "attention weights", core=True)
 
 
+def core_forward(heads: Heads, kernel: AttentionKernel, sizes: Sizes) -> int:
+    """
+    Bytes per token pair, beyond what attention keeps, while softmax runs: what it reads, and writes.
+
+    Formula:  eager: N·(s + 4 + 4) (scores, their FP32 copy, softmax); N·(4 + 4) where the mask is FP32, and so the scores;
+              N·2·s where softmax runs in the run's format; math: N·(4 + 4); each less what is kept
+    Source:   transformers 5.23 eager_attention_forward; aten SoftMax.cpp (softmax with a dtype copies BF16 first).
+    """
+    if kernel not in (AttentionKernel.EAGER, AttentionKernel.MATH):
+        return 0
+    if kernel is AttentionKernel.MATH:
+        return FULL * heads.heads
+    s = sizes.core
+    kept = s if heads.scores is Scores.AS_RUN and not sizes.autocast else FULL + (s if s < FULL else 0)
+    half = s < FULL and sizes.stream == s
+    read = s if kept == s else FULL + (s if half else 0)
+    return heads.heads * max(read + (s if kept == s else FULL) - kept, 0)
+
+
 def core_backward(heads: Heads, kernel: AttentionKernel, sizes: Sizes) -> tuple[int, int]:
     """
     Bytes per token, and per token pair, that the kernel's backward allocates: gradients of query, key and value, and its own

@@ -23,12 +23,13 @@ HINT = "its weights and cache can be forecast: --method serve"
 
 
 @lru_cache(maxsize=1024)
-def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool) -> tuple[Segment, ...]:
+def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool, leaf: bool) -> tuple[Segment, ...]:
     """
     The segments of one block: norms with the mixer, norms with the feed-forward part.
 
     A norm belongs to the part that it stands before, or after (`Norm.after`). Parallel parts read one input; each of two
-    mixers reads its own scaled copy of it. A recomputed block's input is kept apart, so nothing counts it again.
+    mixers reads its own scaled copy of it. A recomputed block's input is kept apart, so nothing counts it again. Where the
+    input needs no gradient (`leaf`), norms that read it keep nothing.
 
     Ignores: layer scales and other single factors of `Layer.extra`.
 
@@ -42,7 +43,9 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool) -
         tape.hold(x)
     norms = list(layer.norms)
     segments = []
-    read = _before(tape, norms, x)
+    outside = Tape(sizes) if leaf else tape
+    read = _before(outside, norms, x)
+    read.leaf = leaf
     for mixer in layer.mixers:
         out = _mixed(tape, mixer, read.like() if layer.beside else read, masked=masked)
         _after(tape, norms, out)
@@ -52,7 +55,7 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool) -
             x = x.like() if segments else x
             read = _before(tape, norms, x) if segments else read
         elif norms and not norms[0].after:
-            read = _before(tape, norms, x)
+            read = _before(outside, norms, x)
         out = _fed_forward(tape, layer.ffn, read)
         _after(tape, norms, out)
         segments.append(_ffn_segment(layer.ffn, sizes, tape.cut()))

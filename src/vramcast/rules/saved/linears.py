@@ -44,8 +44,9 @@ def _adapter(tape: Tape, name: str, x: Value) -> None:
     """
     What an adapter keeps: the input of its first matrix, and the r values that its second one reads.
 
-    PEFT casts the input to the adapter's type (not beside a 4-bit layer under autocast), drops of it, and autocast casts
-    once more: each of these makes a copy of its own, the last of which is kept.
+    PEFT casts the input to the adapter's type (not beside a 4-bit layer under autocast), drops of it (with no mask to keep
+    where the input needs no gradient), and autocast casts once more: each of these makes a copy of its own, the last of which
+    is kept.
 
     Formula:  s·D, if cast or dropped, else shared with the layer's input; + 1·D (dropout mask) + s·r
     Source:   PEFT 0.21 tuners/lora/layer.py (_cast_input_dtype), bnb.py (Linear4bit); torch derivatives of dropout.
@@ -54,7 +55,8 @@ def _adapter(tape: Tape, name: str, x: Value) -> None:
     sizes = tape.sizes
     read = x if sizes.quantized and sizes.autocast else x.cast(sizes.adapter)
     if sizes.adapter_dropout:
-        tape.note(Saved("adapter dropout masks", x.letter, x.width))
+        if not x.leaf:
+            tape.note(Saved("adapter dropout masks", x.letter, x.width))
         read = read.like()
     if sizes.autocast:
         read = read.cast(sizes.compute)

@@ -4,6 +4,7 @@ from vramcast.domain.family_code import NormCode
 from vramcast.domain.norm import Norm, NormKind
 from vramcast.rules.saved.ops import FULL, Saved
 from vramcast.rules.saved.tape import Tape, Value
+from vramcast.rules.sizes import Sizes
 
 
 def normed(tape: Tape, norm: Norm, x: Value, *, rows: int = 1) -> Value:
@@ -42,6 +43,19 @@ def normed(tape: Tape, norm: Norm, x: Value, *, rows: int = 1) -> Value:
             tape.keep(value, "normed value in FP32")
         value = value.like()
     return value.cast(x.size)
+
+
+def norm_backward(norm: Norm, sizes: Sizes) -> int:
+    """
+    Bytes per token of the gradients inside a norm over the residual stream, at the worst moment of its backward.
+
+    Formula:  written out in Python: 5·4·D, the gradient of the scaled input, and those of the square's derivative (the mean's
+              share, twice the input, their product); fused: 2·s·D, the gradients that come and go
+    Source:   torch derivatives of pow, mean, mul; of native_layer_norm and _fused_rms_norm.
+    """
+    fused = sizes.fused_norms if norm.kind is not NormKind.LAYER else norm.code is not NormCode.FP32
+    itemsize = FULL if norm.kind is NormKind.LAYER and sizes.autocast else sizes.stream
+    return (2 * itemsize if fused else 5 * FULL) * norm.width
 
 
 def _layer_norm(tape: Tape, norm: Norm, x: Value, rows: int) -> Value:

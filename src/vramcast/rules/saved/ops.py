@@ -61,6 +61,7 @@ class Segment:
         output: bytes per token beyond `saved` while the output projection's backward runs, which is also when a quantised
             weight lies dequantised (`dequantized` elements).
         forward: bytes per token beyond `saved` while the output projection runs forward; counts where a block is recomputed.
+        forward_pairs: bytes per B · T² beyond `saved` while the softmax runs forward.
         inner: bytes per token beyond `saved` at the worst moment inside (the product's or the kernel's backward);
             inner_pairs: the same per B · T².
         inner_name: what runs then.
@@ -75,6 +76,7 @@ class Segment:
     inner: int
     inner_name: str
     forward: int = 0
+    forward_pairs: int = 0
     inner_pairs: int = 0
     dequantized: int = 0
     once: int = 0

@@ -12,16 +12,18 @@ class Value:
     """
     A tensor of `width` elements per token and `pairs` elements per token pair, of `size` bytes each.
 
-    A view shares the storage of its `root`, which stays alive as a whole. `letter` writes the width in a formula.
+    A view shares the storage of its `root`, which stays alive as a whole. `letter` writes the width in a formula. A `leaf` is
+    what needs no gradient.
     """
 
-    __slots__ = ("letter", "pairs", "root", "size", "width")
+    __slots__ = ("leaf", "letter", "pairs", "root", "size", "width")
 
     def __init__(self, width: int, size: int, letter: str, pairs: int = 0, root: "Value | None" = None) -> None:
         self.width = width
         self.size = size
         self.letter = letter
         self.pairs = pairs
+        self.leaf = False
         self.root: Value = self if root is None else root.root
 
     def like(self, size: int | None = None) -> "Value":

@@ -11,9 +11,9 @@ from vramcast.domain.errors import UnsupportedError
 from vramcast.domain.feed_forward import MixtureOfExperts
 from vramcast.domain.layer import Layer, LayerRun
 from vramcast.domain.recurrent import StateSpace, StateSpaceKind
-from vramcast.domain.run import AttentionKernel, Method, TrainRun
+from vramcast.domain.run import Adapter, AttentionKernel, Method, Recompute, TrainRun
 from vramcast.domain.weights import Weight, WeightKind, linear
-from vramcast.rules.blocks import lay_out
+from vramcast.rules.blocks import lay_out, leaf_input
 from vramcast.rules.saved.block import block_segments
 from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import sizes_of
@@ -28,7 +28,7 @@ def kept(layer: Layer) -> int:
     """Bytes per token that a block keeps."""
     return sum(
         saved.per_token
-        for segment in block_segments(layer, SIZES, masked=False, recomputed=False)
+        for segment in block_segments(layer, SIZES, masked=False, recomputed=False, leaf=False)
         for saved in segment.saved
     )
 
@@ -96,4 +96,15 @@ def test_refusals_reach_the_model() -> None:
     """A model with one such layer cannot be laid out for training."""
     odd = replace(SPEC, layers=(LayerRun(replace(LLAMA, streams=2), 1),))
     with pytest.raises(UnsupportedError):
-        lay_out(odd, TrainRun(method=Method.FULL), None)
+        lay_out(odd, TrainRun(method=Method.FULL), None, leaf=False)
+
+
+def test_the_first_block_over_frozen_embeddings() -> None:
+    """Its first norm keeps nothing, for what it reads needs no gradient; with recomputation inputs are made to need one."""
+    run = TrainRun(method=Method.LORA, adapter=Adapter(rank=4, fp32=False), seq_len=8)
+    first, rest = lay_out(SPEC, run, None, leaf=True)
+    assert (first.layers, rest.layers) == (1, SPEC.num_layers - 1)
+    assert rest.kept - first.kept == run.tokens * (4 * D + 4)
+    assert leaf_input(run)
+    assert not leaf_input(replace(run, recompute=Recompute.FULL))
+    assert not leaf_input(replace(run, method=Method.FULL, adapter=None))
