@@ -1,0 +1,1 @@
+"""Real training steps on a real GPU, and how far both engines are from them."""
