@@ -19,47 +19,63 @@ from vramcast.domain.run import (
 )
 
 WIDE: dict[str, Any] = {
-    "hidden_size": 1024,
-    "intermediate_size": 2816,
+    "hidden_size": 2048,
+    "intermediate_size": 8192,
     "num_hidden_layers": 6,
-    "num_attention_heads": 16,
-    "num_key_value_heads": 4,
-    "vocab_size": 16384,
-    "max_position_embeddings": 4096,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 32000,
+    "max_position_embeddings": 8192,
     "tie_word_embeddings": False,
 }
-PLAIN = {name: value for name, value in WIDE.items() if name != "num_key_value_heads"} | {"intermediate_size": 4096}
+EVERY_HEAD = {"num_key_value_heads": 32}
 PADDED = {"pad_token_id": 0}
-EXPERTS = {"hidden_size": 512, "num_attention_heads": 8, "num_key_value_heads": 4}
-GPT2: dict[str, Any] = {"n_embd": 768, "n_layer": 6, "n_head": 12, "n_positions": 4096, "vocab_size": 16384}
-GEMMA = WIDE | PADDED | {"head_dim": 64, "tie_word_embeddings": True, "num_hidden_layers": 4}
+GEMMA = WIDE | PADDED | {"tie_word_embeddings": True, "num_hidden_layers": 4, "head_dim": 256}
+GPT2: dict[str, Any] = {"n_embd": 1280, "n_layer": 6, "n_head": 20, "n_positions": 4096, "vocab_size": 16384}
+# widths of published models, with fewer layers and a smaller vocabulary, so that blocks count beside logits
 FAMILIES: dict[str, dict[str, Any]] = {
-    "llama": WIDE | {"num_key_value_heads": 16},
-    "qwen2": WIDE | {"vocab_size": 32768, "tie_word_embeddings": True},
-    "qwen3": WIDE | {"head_dim": 64},
-    "mistral": WIDE | {"sliding_window": 1024},
-    "gemma": GEMMA,
-    "gemma2": GEMMA | {"sliding_window": 512, "query_pre_attn_scalar": 64},
+    "llama": WIDE | EVERY_HEAD | {"intermediate_size": 5632},
+    "qwen2": WIDE
+    | {"hidden_size": 1536, "intermediate_size": 8960, "num_attention_heads": 12, "num_key_value_heads": 2}
+    | {"tie_word_embeddings": True},
+    "qwen3": WIDE | {"intermediate_size": 6144, "num_attention_heads": 16, "head_dim": 128},
+    "mistral": WIDE | {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 4, "sliding_window": 1024},
+    "gemma": GEMMA | {"intermediate_size": 16384, "num_attention_heads": 8, "num_key_value_heads": 1},
+    "gemma2": GEMMA
+    | {"hidden_size": 2304, "intermediate_size": 9216, "num_attention_heads": 8, "num_key_value_heads": 4}
+    | {"sliding_window": 1024, "query_pre_attn_scalar": 256},
     "gemma3_text": GEMMA
-    | {"sliding_window": 512, "query_pre_attn_scalar": 64, "sliding_window_pattern": 2, "num_key_value_heads": 16},
-    "phi3": WIDE | PADDED | {"num_key_value_heads": 16},
+    | {"hidden_size": 1152, "intermediate_size": 6912, "num_attention_heads": 4, "num_key_value_heads": 4}
+    | {"sliding_window": 512, "query_pre_attn_scalar": 256, "sliding_window_pattern": 2},
+    "phi3": WIDE | EVERY_HEAD | PADDED | {"hidden_size": 3072, "num_hidden_layers": 4},
     "gpt2": GPT2,
-    "gpt_neox": PLAIN,
-    "falcon": PLAIN | {"new_decoder_architecture": False, "multi_query": True},
+    "gpt_neox": WIDE | EVERY_HEAD | {"num_attention_heads": 16},
+    "falcon": WIDE | {"new_decoder_architecture": False, "multi_query": True},
     "cohere": WIDE | PADDED,
-    "olmo2": WIDE | PADDED | {"num_key_value_heads": 16},
-    "starcoder2": WIDE | {"intermediate_size": 4096, "sliding_window": 1024},
+    "olmo2": WIDE | EVERY_HEAD | PADDED,
+    "starcoder2": WIDE
+    | {"hidden_size": 3072, "intermediate_size": 12288, "num_attention_heads": 24, "num_key_value_heads": 2}
+    | {"num_hidden_layers": 4, "sliding_window": 1024},
     "granite": WIDE,
-    "stablelm": WIDE | {"num_key_value_heads": 16},
-    "mixtral": WIDE | EXPERTS | {"intermediate_size": 1024, "num_local_experts": 8, "num_experts_per_tok": 2},
-    "qwen3_moe": WIDE | EXPERTS | {"moe_intermediate_size": 512, "num_experts": 16, "num_experts_per_tok": 4},
+    "stablelm": WIDE | EVERY_HEAD | {"intermediate_size": 5632},
+    "mixtral": WIDE
+    | {"hidden_size": 1024, "intermediate_size": 3584, "num_attention_heads": 16, "num_key_value_heads": 4}
+    | {"num_local_experts": 8, "num_experts_per_tok": 2},
+    "qwen3_moe": WIDE
+    | {"moe_intermediate_size": 768, "num_experts": 32, "num_experts_per_tok": 8, "head_dim": 128}
+    | {"num_key_value_heads": 4},
 }
+GROUPED = tuple(
+    name
+    for name, config in FAMILIES.items()
+    if config.get("num_key_value_heads", 8) < config.get("num_attention_heads", 8)
+)
 WITHOUT_SDPA = ("gemma2",)
 SCALED_LOGITS = ("cohere", "gemma2", "granite")  # whose loss cannot be fused with the projection alone
 RUNS_OF_A_FAMILY = 18
 GPUS = ("a100-80gb", "h100-80gb", "rtx-4090")
 STACKS = ("torch", "hf-trainer")
-SHAPES = ((1, 1024), (1, 2048), (2, 1024), (4, 512), (8, 512), (2, 2048))
+SHAPES = ((1, 2048), (1, 4096), (2, 1024), (2, 2048), (4, 1024), (8, 512))
 HALF = (Precision.BF16, Precision.FP16)
 PRECISIONS = {
     Method.FULL: (Precision.BF16, Precision.FP32, Precision.AMP_BF16, Precision.MASTER_BF16),
@@ -140,8 +156,7 @@ def _run(dice: random.Random, family: str, method: Method) -> TrainRun:
 def _attention(dice: random.Random, family: str, precision: Precision) -> AttentionKernel:
     """A kernel that can run: flash has no FP32, efficient no grouped heads."""
     kernel = dice.choice(KERNELS)
-    grouped = FAMILIES[family].get("num_key_value_heads", 16) < 16 or "multi_query" in FAMILIES[family]
-    impossible = {AttentionKernel.FLASH: precision is Precision.FP32, AttentionKernel.EFFICIENT: grouped}
+    impossible = {AttentionKernel.FLASH: precision is Precision.FP32, AttentionKernel.EFFICIENT: family in GROUPED}
     given = kernel in impossible
     return AttentionKernel.SDPA if impossible.get(kernel) or (given and family in WITHOUT_SDPA) else kernel
 
