@@ -1,0 +1,1 @@
+"""The ledger: everything about measuring on a GPU but the GPU."""
