@@ -45,4 +45,4 @@ def grown(axis: str, times: int) -> Step:
     """Llama-3.1-8B with `times` the micro-batch (`B`), the tokens of a sequence (`T`) or the layers (`L`)."""
     small = replace(QLORA, seq_len=1024)
     run = {"B": replace(small, micro_batch=times), "T": replace(small, seq_len=1024 * times), "L": small}[axis]
-    return Step(title=f"{axis} × {times}", model="llama-3.1-8b", run=run, layers=16 * times if axis == "L" else None)
+    return Step(title=f"{axis} × {times}", model="llama-3.1-8b", run=run, layers=8 * times if axis == "L" else None)
