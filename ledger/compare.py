@@ -16,6 +16,9 @@ from vramcast.app.predict import predict
 from vramcast.domain.errors import VramcastError
 from vramcast.domain.forecast import Engine, Tiers
 from vramcast.sources.read import read_config
+from vramcast.trace.forecast import forecast, trace_run
+from vramcast.trace.snapshot import read_snapshot
+from vramcast.trace.snapshot_replay import compare_with
 from vramcast.units import GIB
 
 TIERS = ("allocated", "reserved", "process")
@@ -48,8 +51,6 @@ def predicted(row: Row, engine: Engine) -> Tiers:
     model = read_config(row.config, row.case)
     if engine is Engine.RULES:
         return predict(model, row.run, device, stack=stack).tiers
-    from vramcast.trace.forecast import forecast, trace_run
-
     return forecast(model, trace_run(row.config, row.run, stack, device), row.run, stack, device, ()).tiers
 
 
@@ -104,9 +105,6 @@ def _errors(one: Apart) -> str:
 
 def replayed(rows: Iterable[Row], folder: Path) -> Iterator[str]:
     """What the simulated allocator makes of each recorded one."""
-    from vramcast.trace.snapshot import read_snapshot
-    from vramcast.trace.snapshot_replay import compare_with
-
     for name in dict.fromkeys(row.snapshot for row in rows if row.snapshot and not row.error):
         one = compare_with(read_snapshot(folder / name))
         outcome = "the same segments" if one.equal else f"{len(one.misplaced)} blocks elsewhere"

@@ -16,7 +16,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from ledger.machine import device_of
+from ledger.machine import PACKAGES, device_of
 from ledger.matrix import Case, matrix, sized
 from ledger.processes import Processes, WorkerError
 from ledger.rows import LEDGER, Card, Reading, Row, append, read
@@ -36,8 +36,7 @@ def pending(cases: Iterable[Case], rows: Iterable[Row], card: Card, versions: Ma
     mine = [row for row in rows if row.card.name == card.name and row.versions == dict(versions)]
     done = {row.case for row in mine if not row.error}
     failed = {row.case for row in mine} - done
-    possible = [case for case in cases if not case.needs_bitsandbytes or "bitsandbytes" in versions]
-    left = [case for case in possible if case.name not in done]
+    left = [case for case in cases if case.name not in done]
     return sorted(left, key=lambda case: case.name in failed)
 
 
@@ -100,8 +99,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--ledger", type=Path, default=LEDGER)
     asked = parser.parse_args(arguments)
-    if find_spec("torch") is None:
-        sys.stderr.write("ledger-gpu needs torch and a CUDA GPU: there is no torch here\n")
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        sys.stderr.write(f"ledger-gpu needs {', '.join(missing)}: pip install 'vramcast[trace]' with torch for CUDA\n")
         return 2
     began = time.monotonic()
     processes = Processes(folder=asked.ledger.parent)

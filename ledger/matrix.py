@@ -91,11 +91,6 @@ class Case:
         """The same in each run, whatever the card and the number of layers."""
         return " ".join((*self.axes, self.stack, f"{self.fill:.0%}"))
 
-    @property
-    def needs_bitsandbytes(self) -> bool:
-        """Quantised weights or states."""
-        return self.run.quantization is not None or "8bit" in self.run.optimizer
-
 
 def matrix() -> tuple[Case, ...]:
     """Every case, the most informative first: each next one has the most pairs of choices that none before had."""
