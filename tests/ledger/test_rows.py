@@ -1,16 +1,24 @@
 """A measured step as a line of JSON."""
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ledger.compare import Apart, compare, details, main, summary
+from ledger.compare import Apart, compare, details, main, replayed, summary
+from ledger.cuda import compact
 from ledger.machine import device_of, stack_of
 from ledger.matrix import Case, matrix
 from ledger.rows import Card, Reading, Row, append, read
 
+from tests.timelines import Program
 from vramcast.domain.forecast import Engine, Tiers
 from vramcast.domain.run import Method
+from vramcast.trace.allocator_settings import AllocatorSettings
+from vramcast.trace.plain_pickle import loads_plain
+from vramcast.trace.replay import replay
+from vramcast.trace.snapshot_writer import simulated_snapshot, write_snapshot
+from vramcast.units import MIB
 
 CARD = Card(name="NVIDIA H100 80GB HBM3", memory=80 * 10**9, context=500, capability=(9, 0), multiprocessors=132)
 VERSIONS = {"torch": "2.13.0+cu130", "transformers": "5.23.0"}
@@ -97,3 +105,31 @@ def test_a_row_is_predicted_by_both_engines() -> None:
     assert all(one.predicted and one.row is row for one in found)
     apart = found[0].error_of("allocated") / found[1].error_of("allocated")
     assert abs(apart - 1) < 0.05
+
+
+def test_a_recorded_allocator_is_replayed(tmp_path: Path) -> None:
+    """A compact snapshot beside the ledger is read, replayed, and lands on its own segments; a failed row's is not looked for."""
+    program = Program()
+    first = program.ask(30 * MIB)
+    program.ask(5 * MIB)
+    program.give(first)
+    program.ask(12 * MIB)
+    snapshot = simulated_snapshot(program.timeline, replay(program.timeline), AllocatorSettings())
+    raw = compact(loads_plain(write_snapshot(snapshot)))
+    (tmp_path / "one.pickle").write_bytes(pickle.dumps(raw))
+    rows = [row_of(matrix()[0], snapshot="one.pickle"), row_of(matrix()[1], snapshot="two.pickle", error="died")]
+    assert list(replayed(rows, tmp_path)) == [
+        "- one.pickle: 4 events, the same segments, reserved +0.00%, active +0.00%\n"
+    ]
+
+
+def test_the_command_prints_both_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Errors of each tier by both engines, each row, and what failed."""
+    path = tmp_path / "gpu.jsonl"
+    append(path, row_of(matrix()[0]))
+    append(path, row_of(matrix()[1], error="died"))
+    assert main(path) == 0
+    printed = capsys.readouterr().out
+    assert [line.split(" | ")[1] for line in printed.splitlines()[2:8]] == ["allocated", "reserved", "process"] * 2
+    assert f"| {matrix()[0].name} | 2 |" in printed
+    assert f"- {matrix()[1].name}: died\n" in printed
