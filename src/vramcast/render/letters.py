@@ -15,6 +15,7 @@ LETTERS = {
     "Φ_q": "parameters of quantised weights",
     "Φ_rest": "parameters that are not quantised",
     "Φ_done": "parameters whose gradients exist",
+    "Φ_fresh": "parameters whose gradient has just been made",
     "Φ_cast": "weights that autocast has copied",
     "Φ_8bit": "parameters with 8-bit states",
     "Φ_32bit": "parameters with 32-bit states on the device",

@@ -20,7 +20,7 @@ class Moment(NamedTuple):
     `layer` counts from 1; `segments` is how many of the block's segments still hold what they saved. `before` is what
     earlier blocks (and this one's kept input) hold, `own` what this block saved, `extra` what its backward allocates (`once` of it whatever the batch),
     `dequantized` a quantised weight laid out whole, `idle` what earlier segments allocated and freed in pieces too small for
-    this one; `gradients` and `casts` are elements.
+    this one; `gradients` and `casts` are elements, `fresh` those of a gradient that has just been made.
     """
 
     layer: int
@@ -35,11 +35,12 @@ class Moment(NamedTuple):
     idle: int
     gradients: int
     casts: int
+    fresh: int
 
-    def bytes(self, gradient_itemsize: int) -> int:
-        """Everything of this moment that changes from block to block."""
+    def bytes(self, growing: int, fresh: int) -> int:
+        """Everything of this moment that changes from block to block, with the bytes of an element of both gradients."""
         varying = self.before + self.own + self.extra + self.dequantized
-        return varying + gradient_itemsize * self.gradients + CAST * self.casts
+        return varying + growing * self.gradients + fresh * self.fresh + CAST * self.casts
 
 
 class _Place(NamedTuple):
@@ -51,9 +52,11 @@ class _Place(NamedTuple):
     casts: int
 
 
-def worst_moment(blocks: Sequence[Block], run: TrainRun, done: int, gradient_itemsize: int) -> Moment:
+def worst_moment(blocks: Sequence[Block], run: TrainRun, done: int, growing: int, fresh: int) -> Moment:
     """
     The worst moment over all blocks' backward; `done` are the elements whose gradients exist before the last block's.
+
+    `growing` are the bytes that a gradient's element adds for good, `fresh` those that it adds only until it is summed.
 
     Within a run of equal blocks the sum is linear in the position, so only its first and last block can be the worst. What
     a block adds itself is the same wherever it stands, so of each kind only the place where the others hold most can be.
@@ -61,12 +64,12 @@ def worst_moment(blocks: Sequence[Block], run: TrainRun, done: int, gradient_ite
     casts = 0 if run.recompute is Recompute.FULL else CAST
     worst: dict[int, tuple[int, Block, _Place]] = {}
     for block, place in _places(blocks, done):
-        others = place.before + gradient_itemsize * place.gradients + casts * place.casts
+        others = place.before + growing * place.gradients + casts * place.casts
         kind = id(block.segments)
         if kind not in worst or others > worst[kind][0]:
             worst[kind] = (others, block, place)
     candidates = (moment for _, block, place in worst.values() for moment in _moments(block, run, place))
-    return max(candidates, key=lambda moment: moment.bytes(gradient_itemsize))
+    return max(candidates, key=lambda moment: moment.bytes(growing, fresh))
 
 
 def _places(blocks: Sequence[Block], done: int) -> Iterator[tuple[Block, _Place]]:
@@ -94,6 +97,7 @@ def _moments(block: Block, run: TrainRun, place: _Place) -> Iterator[Moment]:
     recomputed = run.recompute is Recompute.FULL
     before = place.before + (block.kept if recomputed else 0)
     casts = block.casts if recomputed else place.casts
+    copied = run.precision.is_amp
     full = run.method is Method.FULL
     gradients = place.gradients + (0 if full else block.parameters)
     for index in range(len(block.segments) - 1, -1, -1):
@@ -103,9 +107,17 @@ def _moments(block: Block, run: TrainRun, place: _Place) -> Iterator[Moment]:
         exist = gradients + (segment.output_grads if full else 0)
         output = run.tokens * segment.output + segment.once
         inner = run.tokens * (segment.inner + run.seq_len * segment.inner_pairs) + segment.once
-        moments = [("output projection", output, segment.once, weight), (segment.inner_name, inner, segment.once, 0)]
+        fresh = segment.output_grads if full else 0
+        behind = casts - (segment.output_matrix if copied else 0)
+        moments = [
+            ("output projection", output, segment.once, weight, fresh, casts),
+            (segment.inner_name, inner, segment.once, 0, 0, behind),
+        ]
         if recomputed:
-            moments.append(("recomputing", block.passing[index], 0, weight))
-        for name, extra, once, dequantized in moments:
-            yield Moment(place.layer, block, index + 1, name, before, own, extra, once, dequantized, idle, exist, casts)
+            moments.append(("recomputing", block.passing[index], 0, weight, 0, casts))
+        for name, extra, once, dequantized, new, held in moments:
+            yield Moment(
+                place.layer, block, index + 1, name, before, own, extra, once, dequantized, idle, exist, held, new
+            )
         gradients += segment.parameters if full else 0
+        casts -= segment.matrices if copied else 0

@@ -10,15 +10,12 @@ from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.layer import LayerRun
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.run import Method, Recompute, TrainRun
-from vramcast.domain.weights import Weight, WeightKind
+from vramcast.domain.weights import Weight
 from vramcast.rules.adapters import Adapted, adapted, adapters_of
 from vramcast.rules.attention_kernel import is_masked, resolve_attention
 from vramcast.rules.saved.block import block_segments
-from vramcast.rules.saved.ops import FULL, Segment
+from vramcast.rules.saved.ops import FULL, Segment, multiplied
 from vramcast.rules.sizes import Sizes, sizes_of
-
-# what autocast copies: it leaves the grouped products of fused experts alone
-MULTIPLIED = (WeightKind.LINEAR, WeightKind.ROUTER, WeightKind.HEAD, WeightKind.SHARED)
 
 
 class Block(NamedTuple):
@@ -97,7 +94,7 @@ def _block(
     segments = block_segments(layers.layer, sizes, masked, recomputed, leaf)
     saved = tuple(segment.rate.total(run.micro_batch, run.seq_len) for segment in segments)
     tokens = run.tokens
-    copied = sum(w.parameters for w in weights if w.kind in MULTIPLIED) if run.precision.is_amp else 0
+    copied = multiplied(weights) if run.precision.is_amp else 0
     added = adapters_of(weights, found, run.adapter) if found and run.adapter else 0
     learned = added if sizes.autocast and sizes.adapter == FULL else 0
     return Block(

@@ -27,19 +27,19 @@ def gradients(count: int, itemsize: int, phase: Phase, label: str = "gradients")
     )
 
 
-def accumulation(largest: int, itemsize: int) -> Term:
+def accumulation(count: int, itemsize: int) -> Term:
     """
     The fresh gradient that lies beside the accumulated one when micro-batches are summed.
 
-    Formula:  s · largest tensor
+    Formula:  s · Φ_fresh, the elements of the tensor that has just been made
     Source:   torch accumulate_grad.h (`variable_grad += new_grad` in place).
     """
     return Term(
-        bytes=itemsize * largest,
+        bytes=itemsize * count,
         category=Category.TEMPORARY,
         label="fresh gradient beside the accumulated one",
         phase=Phase.BACKWARD,
-        formula="s·largest",
-        values=(("s", itemsize), ("largest", largest)),
+        formula="s·Φ_fresh",
+        values=(("s", itemsize), ("Φ_fresh", count)),
         source="torch accumulate_grad.h",
     )

@@ -70,7 +70,7 @@ def _passes(scene: Scene) -> Iterator[Instant]:
     yield _instant(Phase.BACKWARD, "backward of the loss", *held, logits, idle=_idle_at_loss(scene))
     projection = projection_backward(scene.head, scene.run.loss)
     if projection is not None:
-        grads = _gradients(scene, scene.head_parameters)
+        grads = _gradients(scene, scene.head_parameters, scene.head_parameters)
         yield _instant(Phase.BACKWARD, "backward of the output projection", *held, projection, grads)
     held_on = held_logits(scene.head, scene.run.loss)
     behind = (held_on,) if held_on else ()
@@ -93,14 +93,16 @@ def _casts(count: int, phase: Phase) -> tuple[Term, ...]:
     return (cached_casts(count, phase),) if count else ()
 
 
-def _gradients(scene: Scene, count: int) -> Term:
+def _gradients(scene: Scene, count: int, fresh: int = 0) -> Term:
+    """Those of `count` elements; where micro-batches are summed, the `fresh` ones of this one beside their sum."""
     if scene.accumulates:
-        return accumulation(scene.group.largest, scene.gradient)
+        return accumulation(fresh, scene.gradient)
     return gradients(count, scene.gradient, Phase.BACKWARD)
 
 
 def _block_backward(scene: Scene, behind: tuple[Term, ...]) -> Instant:
-    moment = worst_moment(scene.blocks, scene.run, scene.head_parameters, scene.growing)
+    fresh = scene.gradient if scene.accumulates else 0
+    moment = worst_moment(scene.blocks, scene.run, scene.head_parameters, scene.growing, fresh)
     return _instant(
         Phase.BACKWARD,
         f"backward of block {moment.layer} of {scene.model.num_layers} ({moment.name})",
@@ -111,7 +113,7 @@ def _block_backward(scene: Scene, behind: tuple[Term, ...]) -> Instant:
         own_block(scene, moment),
         block_gradients(scene, moment),
         *dequantized_weight(moment),
-        _gradients(scene, moment.gradients),
+        _gradients(scene, moment.gradients, moment.fresh),
         idle=moment.idle,
     )
 
@@ -119,7 +121,7 @@ def _block_backward(scene: Scene, behind: tuple[Term, ...]) -> Instant:
 def _embedding_backward(scene: Scene, behind: tuple[Term, ...]) -> Instant:
     beside = scene.model.tied_head and not scene.accumulates
     term = embedding_backward(scene.model, scene.run.tokens, scene.gradient, beside=beside)
-    grads = _gradients(scene, scene.group.total)
+    grads = _gradients(scene, scene.group.total, scene.model.vocab_size * scene.head.hidden)
     held = (*scene.resident, *behind, stream_gradient(scene))
     return _instant(Phase.BACKWARD, "backward of the embedding", *held, term, grads)
 

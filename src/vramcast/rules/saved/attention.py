@@ -12,9 +12,11 @@ from vramcast.rules.attention_kernel import head_dims
 from vramcast.rules.saved.attention_core import Heads, attended, core_backward, core_forward
 from vramcast.rules.saved.linears import linear, linears
 from vramcast.rules.saved.norms import normed
-from vramcast.rules.saved.ops import Saved, Segment, projecting
+from vramcast.rules.saved.ops import Saved, Segment, multiplied, projecting
 from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import Sizes
+
+PAIRWISE = (AttentionKernel.EAGER, AttentionKernel.MATH)  # scores are tensors of their own
 
 
 def attention(tape: Tape, mixer: Attention | LatentAttention, x: Value, *, masked: bool) -> Value:
@@ -61,7 +63,11 @@ def heads_of(mixer: Attention | LatentAttention, *, masked: bool) -> Heads:
 def attention_segment(
     mixer: Attention | LatentAttention, sizes: Sizes, saved: tuple[Saved, ...], *, masked: bool
 ) -> Segment:
-    """An attention layer that keeps `saved`, and the worst moment of its backward: inside the kernel."""
+    """
+    An attention layer that keeps `saved`, and the worst moment of its backward: inside the kernel.
+
+    What only the output projection kept is gone by then; where scores are tensors of their own, so is its gradient.
+    """
     kernel = sizes.attention
     heads = heads_of(mixer, masked=masked)
     backward, pairs = core_backward(heads, kernel, sizes)
@@ -69,13 +75,13 @@ def attention_segment(
     writer = [w for w in weights if w.name.startswith("o_proj")]
     stream = sizes.stream * sizes.hidden
     gradient = stream + sizes.core * heads.out
-    held = kernel is not AttentionKernel.EAGER
+    held = kernel not in PAIRWISE
     recomputed = _recomputed_pairs(heads, sizes) if sizes.selective else 0
     return Segment(
         name=f"attention ({kernel})",
         saved=saved,
         output=gradient,
-        inner=gradient + backward,
+        inner=(gradient if held else stream) + backward - _freed(heads, sizes),
         inner_name=f"{kernel} attention",
         forward=stream + projecting(sizes, "o_proj", heads.out, sizes.core, held=held, norm_fp32=sizes.norms_copy),
         forward_pairs=core_forward(heads, kernel, sizes),
@@ -83,7 +89,19 @@ def attention_segment(
         dequantized=writer[0].numel if sizes.quantized else 0,
         output_grads=sum(w.parameters for w in writer),
         parameters=sum(w.parameters for w in weights),
+        matrices=multiplied(weights),
+        output_matrix=multiplied(writer),
     )
+
+
+def _freed(heads: Heads, sizes: Sizes) -> int:
+    """Bytes per token that the output projection kept for itself."""
+    tape = Tape(sizes)
+    out = Value(heads.out, sizes.core, "N·H")
+    if sizes.attention not in PAIRWISE and not heads.packed:
+        tape.hold(out)
+    linear(tape, "o_proj", out, sizes.hidden, "D")
+    return sum(saved.per_token for saved in tape.cut())
 
 
 def _recomputed_pairs(heads: Heads, sizes: Sizes) -> int:

@@ -150,6 +150,14 @@ def _scores(tape: Tape, heads: Heads) -> None:
     tape.keep(weights, "attention weights", core=True)
 
 
+def _softmax_backward(heads: Heads, sizes: Sizes) -> int:
+    """Bytes per token pair and head while softmax runs backward, beyond what attention keeps."""
+    softmax = sizes.core if heads.scores is Scores.AS_RUN and not sizes.autocast else FULL
+    dropped = sizes.dropout.attention > 0
+    weights = sizes.core + 1 if dropped else sizes.core if sizes.core != softmax else 0
+    return 3 * softmax - weights
+
+
 def core_forward(heads: Heads, kernel: AttentionKernel, sizes: Sizes) -> int:
     """
     Bytes per token pair, beyond what attention keeps, while softmax runs: what it reads, and writes.
@@ -177,8 +185,9 @@ def core_backward(heads: Heads, kernel: AttentionKernel, sizes: Sizes) -> tuple[
     Formula:  flash: s·(N + 2K)·H + 4·N·⌈H⌉₃₂ (dQ accumulator) + 4·N (+ 2·s·N·H for grouped heads)
               cuDNN: s·(N + 2K)·H + 4·N·H + 4·N (+ 2·s·N·H)
               efficient: s·3·N·H + 4·N·H + 4·N (+ s·2·K·H, the repeated heads' sums)
-              eager: s·N·H (dV) + (3·4 - s)·N·T: softmax's gradient in and out, their product, less the weights freed by then
-              math: 4·N·H + 3·4·N·T
+              eager, math: 3·4·N·T (softmax's gradient in and out, their product; 3·s·N·T where softmax runs in the run's
+              format), less the weights, and dropout's mask and copy, freed by then; the gradient of the value takes the
+              place of its copy
     Source:   torch flash_api.cpp mha_bwd, attention_backward.cu, cudnn-frontend scaled_dot_product_flash_attention.h,
               aten SoftMax.cu (grad · output).
     Ignores:  cuDNN's own internal workspace, T rounded up to 128.
@@ -188,9 +197,9 @@ def core_backward(heads: Heads, kernel: AttentionKernel, sizes: Sizes) -> tuple[
     everywhere = s * (2 * heads.query + heads.out)
     match kernel:
         case AttentionKernel.EAGER:
-            return s * heads.out, (3 * FULL - (s if s != FULL else 0)) * n
+            return 0, n * _softmax_backward(heads, sizes)
         case AttentionKernel.MATH:
-            return FULL * heads.out, 3 * FULL * n
+            return 0, n * 3 * FULL
         case AttentionKernel.EFFICIENT:
             return everywhere + FULL * (heads.query + n) + (qkv - s * heads.query if heads.grouped else 0), 0
         case _:

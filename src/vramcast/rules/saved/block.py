@@ -1,5 +1,6 @@
 """A whole block in forward order, as segments."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 from vramcast.domain.attention import Attention, LatentAttention
@@ -58,7 +59,9 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool, l
             read = _before(outside, norms, x)
         out = _fed_forward(tape, layer.ffn, read)
         _after(tape, norms, out)
-        segments.append(_ffn_segment(layer.ffn, sizes, tape.cut()))
+        segment = _ffn_segment(layer.ffn, sizes, tape.cut())
+        beside = sizes.branch * sizes.hidden if layer.parallel and segments else 0  # what the mixer gave
+        segments.append(replace(segment, forward=segment.forward + beside))
     return tuple(segments)
 
 

@@ -7,7 +7,7 @@ Letters: D hidden, F ffn width.
 from vramcast.domain.family_code import CLAMPED_SWIGLU
 from vramcast.domain.feed_forward import Dense
 from vramcast.rules.saved.linears import linear, linears
-from vramcast.rules.saved.ops import FULL, Saved, Segment, projecting
+from vramcast.rules.saved.ops import FULL, Saved, Segment, multiplied, projecting
 from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import Sizes
 
@@ -115,6 +115,8 @@ def dense_segment(ffn: Dense, sizes: Sizes, saved: tuple[Saved, ...]) -> Segment
         dequantized=writer[0].numel if sizes.quantized else 0,
         output_grads=sum(w.parameters for w in writer),
         parameters=sum(w.parameters for w in weights),
+        matrices=multiplied(weights),
+        output_matrix=multiplied(writer),
     )
 
 

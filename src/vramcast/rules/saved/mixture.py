@@ -9,7 +9,7 @@ from vramcast.domain.feed_forward import MixtureOfExperts
 from vramcast.domain.weights import WeightKind
 from vramcast.rules.saved.feed_forward import activated, dense, gated_product
 from vramcast.rules.saved.linears import linear
-from vramcast.rules.saved.ops import FULL, Saved, Segment
+from vramcast.rules.saved.ops import FULL, Saved, Segment, multiplied
 from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import Sizes
 
@@ -116,4 +116,5 @@ def mixture_segment(ffn: MixtureOfExperts, sizes: Sizes, saved: tuple[Saved, ...
         once=sizes.weight * max(merged, default=0),
         output_grads=sum(w.parameters for w in weights if w.name == "down_proj"),
         parameters=sum(w.parameters for w in weights),
+        matrices=multiplied(weights),
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from vramcast.domain.weights import Weight, WeightKind
 from vramcast.rules.sizes import Sizes
 
 HALF = 2
@@ -67,7 +68,8 @@ class Segment:
         inner_name: what runs then.
         once: bytes beyond `saved` at both moments that do not grow with the batch.
         output_grads: parameters of the output projection, whose gradients exist at both moments.
-        parameters: parameters of the segment.
+        parameters: parameters of the segment; matrices, output_matrix: those of them, and of its output projection, that
+            autocast copies.
     """
 
     name: str
@@ -82,18 +84,25 @@ class Segment:
     once: int = 0
     output_grads: int = 0
     parameters: int = 0
+    matrices: int = 0
+    output_matrix: int = 0
     rate: Rate = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rate", rate(self.saved))
 
 
+def multiplied(weights: Sequence[Weight]) -> int:
+    """Parameters that autocast copies: it leaves the grouped products of fused experts alone."""
+    kinds = (WeightKind.LINEAR, WeightKind.ROUTER, WeightKind.HEAD, WeightKind.SHARED)
+    return sum(w.parameters for w in weights if w.kind in kinds)
+
+
 def projecting(sizes: Sizes, name: str, width: int, itemsize: int, *, held: bool, norm_fp32: bool) -> int:
     """
     Bytes per token that live while the output projection `name` runs forward, beyond what it saves.
 
-    Formula:  itemsize·w (its input, if nothing saves it) + 4·w (PEFT's FP32 copy on the way to autocast's,
-              and as much again for what dropout makes of it)
+    Formula:  itemsize·w (its input, if nothing saves it) + the copies that PEFT makes of it, but for the last, which is kept
               + s·w (bitsandbytes' cast of an FP32 input) + s·D (the result) + s·D (the residual, if the norm saved a copy
               of it instead) + s·D (the branch's input, if frozen linears do not save it)
     Source:   PEFT 0.21 tuners/lora/layer.py (_cast_input_dtype), bnb.py; bitsandbytes 0.50 Linear4bit; live storages of
@@ -103,8 +112,8 @@ def projecting(sizes: Sizes, name: str, width: int, itemsize: int, *, held: bool
     size = sizes.branch * sizes.hidden
     if not (held or kept_input):
         size += itemsize * width
-    if name in sizes.adapted and not sizes.quantized and sizes.autocast and sizes.adapter == FULL:
-        size += FULL * width * (2 if sizes.adapter_dropout else 1)
+    if name in sizes.adapted:
+        size += width * sum(_copies(sizes, itemsize)[:-1])
     if sizes.quantized and itemsize != sizes.compute:
         size += sizes.compute * width
     if norm_fp32:
@@ -112,3 +121,16 @@ def projecting(sizes: Sizes, name: str, width: int, itemsize: int, *, held: bool
     if not sizes.trains_weights:
         size += sizes.stream * sizes.hidden
     return size
+
+
+def _copies(sizes: Sizes, itemsize: int) -> list[int]:
+    """Item sizes of the copies of its input that an adapter makes: in its own type, after dropout, in autocast's type."""
+    made = []
+    if itemsize != sizes.adapter and not (sizes.quantized and sizes.autocast):
+        itemsize = sizes.adapter
+        made.append(itemsize)
+    if sizes.adapter_dropout:
+        made.append(itemsize)
+    if sizes.autocast and itemsize != sizes.compute:
+        made.append(sizes.compute)
+    return made
