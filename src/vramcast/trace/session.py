@@ -18,9 +18,14 @@ CPU = "cpu"
 
 
 class _FakeTensorMode(FakeTensorMode):
-    """No constant is ever copied to the device: there is none."""
+    """No constant is ever copied to the device: there is none. Torch's flag for that is each thread's own, autograd's too."""
 
     avoid_device_init = True
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """As ever, with the flag set."""
+        torch._C._set_only_lift_cpu_tensors(True)
+        return super().__torch_dispatch__(func, types, args, kwargs)
 
 
 @contextmanager
