@@ -115,26 +115,3 @@ def test_masks_of_adapters_dropout(fraction: float) -> None:
         if block.operator == "aten.native_dropout.default" and block.bytes in {4 * H, 4 * M}
     )
     assert masks == ({4 * H: 2 * L, 4 * M: 2 * L} if fraction else {})  # of four tokens, in two steps
-
-
-class _Picks(torch.autograd.Function):
-    """Its backward picks with a list, of which torch makes a tensor."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(x)
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
-        (x,) = ctx.saved_tensors
-        assert x[..., [-2], :].shape == (2, 1, 5)
-        return gradients[0]
-
-
-def test_constants_in_the_backward_pass() -> None:
-    """Autograd's own thread makes constants without a device too, as recomputed code of Falcon does."""
-    with tracing():
-        x = torch.zeros(2, 4, 5, requires_grad=True)
-        _Picks.apply(x).sum().backward()
-        assert x.grad is not None
