@@ -156,9 +156,11 @@ def _run(dice: random.Random, family: str, method: Method) -> TrainRun:
 def _attention(dice: random.Random, family: str, precision: Precision) -> AttentionKernel:
     """A kernel that can run: flash has no FP32, efficient no grouped heads."""
     kernel = dice.choice(KERNELS)
-    impossible = {AttentionKernel.FLASH: precision is Precision.FP32, AttentionKernel.EFFICIENT: family in GROUPED}
-    given = kernel in impossible
-    return AttentionKernel.SDPA if impossible.get(kernel) or (given and family in WITHOUT_SDPA) else kernel
+    impossible = {
+        AttentionKernel.FLASH: precision is Precision.FP32,
+        AttentionKernel.EFFICIENT: family in (*GROUPED, *WITHOUT_SDPA),
+    }
+    return AttentionKernel.SDPA if impossible.get(kernel) else kernel
 
 
 def _adapter(dice: random.Random, *, fp32: bool) -> Adapter:

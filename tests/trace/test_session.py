@@ -34,8 +34,8 @@ def test_attention_without_a_kernel_of_its_own() -> None:
     """A family whose code has no SDPA runs eager attention, and refuses a kernel of SDPA by name."""
     config: Any = build(GEMMA2, TrainRun()).model.config
     assert config._attn_implementation == "eager"
-    with pytest.raises(UnsupportedError, match="gemma2 has no SDPA that could run flash"):
-        build(GEMMA2, TrainRun(attention=AttentionKernel.FLASH))
+    with pytest.raises(UnsupportedError, match="gemma2 has no SDPA that could run efficient"):
+        build(GEMMA2, TrainRun(attention=AttentionKernel.EFFICIENT))
 
 
 @pytest.mark.parametrize(("device", "expected"), [("standin", True), ("cpu", False)])
