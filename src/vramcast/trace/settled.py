@@ -9,6 +9,7 @@ from vramcast.domain.forecast import Category, Instant, Phase, Term, Tiers, Verd
 from vramcast.domain.timeline import Timeline
 from vramcast.trace.account import instants
 from vramcast.trace.allocator_settings import AllocatorSettings
+from vramcast.trace.garbage import no_garbage
 from vramcast.trace.replay import Replay, replay
 
 
@@ -31,6 +32,7 @@ class Settled:
     verdict: Verdict | None
 
 
+@no_garbage()
 def settle(timeline: Timeline, device: Device | None, settings: AllocatorSettings | None = None) -> Settled:
     """
     The answer that a timeline gives for a device.

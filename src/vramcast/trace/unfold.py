@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from vramcast.domain.timeline import Block, Event, Mark, Timeline
+from vramcast.trace.garbage import no_garbage
 
 KEPT_UNITS = 6
 OUTSIDE = -1
@@ -59,6 +60,7 @@ class _Tagged(NamedTuple):
 Gathered = Mapping[int, Mapping[int, int]]
 
 
+@no_garbage()
 def unfold(timeline: Timeline, pattern: Pattern, extra: int, gathered: Gathered | None = None) -> Timeline:
     """
     The timeline of the same program with `extra` more units.
