@@ -21,7 +21,8 @@ class Attention:
     `output_gate` doubles the query projection (Qwen3-Next). `shares_kv` reuses an earlier layer's keys and values:
     no key or value projection, no cache of its own. `value_is_key` drops the value projection (Gemma 4).
     `rotary` says that rotary embeddings turn query and key, `packed_rotary` that they are joined anew afterwards (a part
-    stays unturned), heads before tokens. `softcap` or `sinks` change which kernels can run.
+    stays unturned), heads before tokens. `softcap` or `sinks` change which kernels can run; `broadcast` says that SDPA is given
+    fewer key heads than heads without being told that they are grouped (Falcon), which only its math takes.
     `scores` is how eager attention computes them.
     `index_dim` is the width of the key that a sparse-attention indexer caches beside keys and values (0: no indexer).
     `input_width` is what query, key and value read where it is not the hidden size (Zamba: the hidden state beside the
@@ -45,6 +46,7 @@ class Attention:
     scores: Scores = Scores.SOFTMAX_FP32
     softcap: bool = False
     sinks: bool = False
+    broadcast: bool = False
     k_bias: bool | None = None  # where it differs from qkv_bias (Whisper-like blocks)
     index_dim: int = 0
     input_width: int | None = None

@@ -15,6 +15,8 @@ LETTERS = {
     "Φ_q": "parameters of quantised weights",
     "Φ_rest": "parameters that are not quantised",
     "Φ_done": "parameters whose gradients exist",
+    "e": "bytes of one entry of a mask",
+    "patterns": "patterns of attention that need a mask: full, and each window",
     "Φ_fresh": "parameters whose gradient has just been made",
     "Φ_cast": "weights that autocast has copied",
     "Φ_8bit": "parameters with 8-bit states",

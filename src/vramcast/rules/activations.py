@@ -66,19 +66,21 @@ def last_hidden_state(scene: Scene) -> tuple[Term, ...]:
     Source:   transformers 5.23 modeling_llama.py (outputs.last_hidden_state).
     """
     run, sizes = scene.run, scene.sizes
-    saved = sizes.trains_weights and not (sizes.autocast and sizes.stream != sizes.compute)
+    saved = sizes.trains_weights and not (sizes.autocast and scene.head.stream != sizes.compute)
     if run.loss is not Loss.STOCK or saved:
         return ()
-    return (_stream(scene, Category.ACTIVATIONS, "last hidden state, still referenced", Phase.FORWARD),)
+    label = "last hidden state, still referenced"
+    return (_stream(scene, scene.head.stream, Category.ACTIVATIONS, label, Phase.FORWARD),)
 
 
 def stream_gradient(scene: Scene) -> Term:
     """The gradient that flows down the residual stream: B·T·s·D."""
-    return _stream(scene, Category.TEMPORARY, "gradient of the residual stream", Phase.BACKWARD)
+    label = "gradient of the residual stream"
+    return _stream(scene, scene.sizes.stream, Category.TEMPORARY, label, Phase.BACKWARD)
 
 
-def _stream(scene: Scene, category: Category, label: str, phase: Phase) -> Term:
-    run, s, hidden = scene.run, scene.sizes.stream, scene.model.hidden_size
+def _stream(scene: Scene, s: int, category: Category, label: str, phase: Phase) -> Term:
+    run, hidden = scene.run, scene.model.hidden_size
     return Term(
         bytes=run.tokens * s * hidden,
         category=category,

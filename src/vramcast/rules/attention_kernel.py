@@ -57,6 +57,8 @@ def resolve_attention(
     masked = is_masked(mixer, seq_len)
     key_dim, value_dim = head_dims(mixer)
     half, equal = itemsize == HALF, key_dim == value_dim
+    if isinstance(mixer, Attention) and mixer.broadcast and mixer.kv_heads < mixer.heads:
+        return AttentionKernel.MATH
     if half and _cudnn(key_dim, value_dim, capability):
         return AttentionKernel.CUDNN
     modern = capability is None or capability >= AMPERE

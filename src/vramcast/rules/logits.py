@@ -22,7 +22,7 @@ class Head(NamedTuple):
     Attributes:
         tokens, vocab, hidden: n = B · T, V, D.
         itemsize: s, bytes an element of what the projection writes; stream: w, those of the hidden state and of a trained
-            projection.
+            projection; weight: those of the projection, trained or not.
         trained: the projection gets a gradient; held: the caller keeps `outputs.logits` during backward.
         upcast, capped: the model itself turns its logits to FP32, or caps them with a tanh, which backward needs.
     """
@@ -32,6 +32,7 @@ class Head(NamedTuple):
     hidden: int
     itemsize: int
     stream: int
+    weight: int
     trained: bool
     held: bool
     upcast: bool
@@ -164,8 +165,9 @@ def _tile(phase: Phase, head: Head) -> Term:
     parts = [Part("one tile of logits", "s·min(n, 4096)·32768", tile), Part("statistics", "8·4·n", 8 * FP32 * n)]
     if w != head.itemsize:
         rows = head.itemsize * min(n, TILE_TOKENS) * hidden
-        columns = head.itemsize * min(head.vocab, TILE_VOCAB) * hidden
         parts.append(Part("the tile's hidden states, cast", "s·min(n, 4096)·D", rows))
+    if head.weight != head.itemsize:
+        columns = head.itemsize * min(head.vocab, TILE_VOCAB) * hidden
         parts.append(Part("the tile's part of the projection, cast", "s·min(V, 32768)·D", columns))
     if phase is Phase.FORWARD:
         parts.insert(0, Part("hidden state, and gathered", "2·w·n·D", 2 * w * n * hidden))

@@ -14,9 +14,9 @@ from vramcast.rules.logits import Head
 from vramcast.rules.optimizer import Trainable, bare_trainable, optimizer_states, state_itemsize, trainable
 from vramcast.rules.parameters import parameters
 from vramcast.rules.saved.ops import Saved, rate
-from vramcast.rules.saved.outer import outer_saved
+from vramcast.rules.saved.outer import hidden_itemsize, outer_saved
 from vramcast.rules.sizes import Sizes, adapter_itemsize, sizes_of
-from vramcast.rules.workspace import gemm_workspace, step_inputs
+from vramcast.rules.workspace import attention_masks, gemm_workspace, step_inputs
 
 THREADS_THAT_MULTIPLY = 2  # the caller's, forward; autograd's, backward
 
@@ -26,7 +26,7 @@ class Scene(NamedTuple):
     A model, a run and what follows from both.
 
     `group` is what is trained, `gradient` the bytes of one gradient element, `resident` the terms held through the whole
-    step, `outer` what is saved outside the blocks, `head` what the loss rules need.
+    step, `outer` what is saved outside the blocks, `head` what the loss rules need, `masks` what the forward pass makes for all layers.
     """
 
     model: ModelSpec
@@ -38,6 +38,7 @@ class Scene(NamedTuple):
     resident: tuple[Term, ...]
     outer: tuple[Saved, ...]
     head: Head
+    masks: tuple[Term, ...]
 
     @property
     def kept(self) -> int:
@@ -96,7 +97,7 @@ class Scene(NamedTuple):
     def _head_cast(self) -> int:
         """Elements of the output projection, where the whole of it is copied at once."""
         sizes = self.sizes
-        whole = sizes.autocast and sizes.stream != sizes.compute and self.run.loss is not Loss.CHUNKED
+        whole = sizes.autocast and sizes.weight != sizes.compute and self.run.loss is not Loss.CHUNKED
         return self.model.vocab_size * self.head.hidden if whole else 0
 
 
@@ -112,6 +113,7 @@ def set_scene(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | No
     group = _trained(model, run, stack)
     itemsize = run.precision.weight_itemsize if full else adapter_itemsize(run)
     sizes = sizes_of(model, run, frozenset())
+    masks = attention_masks(model, run, sizes.attention, sizes.weight)
     return Scene(
         model=model,
         run=run,
@@ -125,13 +127,15 @@ def set_scene(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | No
             tokens=run.tokens,
             vocab=model.vocab_size,
             hidden=model.embedding_size or model.hidden_size,
-            itemsize=sizes.compute if sizes.autocast else sizes.stream,
+            itemsize=sizes.compute if sizes.autocast else sizes.weight,
             trained=full,
             held=stack.default("holds_logits") == "yes",
-            stream=sizes.stream,
+            stream=hidden_itemsize(model, sizes),
+            weight=sizes.weight,
             upcast=model.logits_upcast,
             capped=model.logits_capped,
         ),
+        masks=(masks,) if masks else (),
     )
 
 

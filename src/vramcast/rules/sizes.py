@@ -6,7 +6,9 @@ Letters: D hidden, r adapter rank.
 
 from typing import NamedTuple
 
+from vramcast.domain.family_code import NormCode
 from vramcast.domain.model import Dropout, ModelSpec
+from vramcast.domain.norm import Norm, NormKind
 from vramcast.domain.run import AttentionKernel, Kernels, Method, TrainRun
 from vramcast.rules.attention_kernel import asked_attention
 
@@ -21,7 +23,8 @@ class Sizes(NamedTuple):
         hidden: D.
         weight: bytes an element of a weight that is not quantised.
         compute: bytes an element of what a matrix product reads.
-        stream: bytes an element of the residual stream (4 under autocast over FP32 weights and after a k-bit upcast).
+        stream: bytes an element of the residual stream (4 under autocast over FP32 weights and after a k-bit upcast, and
+            where autocast's FP32 layer norms feed 4-bit layers, which answer in their input's type).
         branch: bytes an element of what the first linears of a branch write; bitsandbytes answers in its input's type.
         core: bytes an element inside the attention kernel.
         autocast: matrix products cast their inputs.
@@ -65,6 +68,11 @@ class Sizes(NamedTuple):
         return self if kernel is self.attention else self._replace(attention=kernel)
 
 
+def widens(norm: Norm | None) -> bool:
+    """Whether autocast runs this norm in FP32 and leaves its result so: torch's own layer norm."""
+    return norm is not None and norm.kind is NormKind.LAYER and norm.code is NormCode.PLAIN
+
+
 def adapter_itemsize(run: TrainRun) -> int:
     """Bytes of one adapter parameter: FP32 where PEFT upcasts adapters, else as the weights."""
     if run.adapter is None:
@@ -83,8 +91,9 @@ def sizes_of(
     """
     compute = run.precision.compute_itemsize
     upcast = run.quantization is not None and run.quantization.upcast
-    stream = 4 if upcast else run.precision.weight_itemsize
     autocast = run.precision.is_amp or run.autocast
+    widened = run.quantization is not None and autocast and widens(model.final_norm)
+    stream = 4 if upcast or widened else run.precision.weight_itemsize
     branch = stream if run.quantization is not None else compute
     return Sizes(
         hidden=model.hidden_size,

@@ -61,11 +61,13 @@ def _passes(scene: Scene) -> Iterator[Instant]:
     kept = kept_activations(scene)
     if not scene.recomputes:
         casts = _casts(scene.casts_of_blocks, Phase.FORWARD)
-        yield _instant(Phase.FORWARD, "forward of the last block", *scene.resident, *casts, *last_block_forward(scene))
+        held = (*scene.resident, *casts, *scene.masks)
+        yield _instant(Phase.FORWARD, "forward of the last block", *held, *last_block_forward(scene))
     logits = forward_logits(scene.head, scene.run.loss)
     name, casts = "end of forward, loss computed", _casts(scene.casts, Phase.FORWARD)
-    yield _instant(Phase.FORWARD, name, *scene.resident, *casts, kept, *last_hidden_state(scene), logits)
-    held = (*scene.resident, *_casts(scene.casts_held, Phase.BACKWARD), kept)
+    masks = scene.masks if scene.recomputes else ()
+    yield _instant(Phase.FORWARD, name, *scene.resident, *masks, *casts, kept, *last_hidden_state(scene), logits)
+    held = (*scene.resident, *masks, *_casts(scene.casts_held, Phase.BACKWARD), kept)
     logits = backward_logits(scene.head, scene.run.loss)
     yield _instant(Phase.BACKWARD, "backward of the loss", *held, logits, idle=_idle_at_loss(scene))
     projection = projection_backward(scene.head, scene.run.loss)
@@ -73,7 +75,7 @@ def _passes(scene: Scene) -> Iterator[Instant]:
         grads = _gradients(scene, scene.head_parameters, scene.head_parameters)
         yield _instant(Phase.BACKWARD, "backward of the output projection", *held, projection, grads)
     held_on = held_logits(scene.head, scene.run.loss)
-    behind = (held_on,) if held_on else ()
+    behind = (*masks, held_on) if held_on else masks
     norm = final_norm_backward(scene)
     if norm is not None:
         casts = _casts(scene.casts_of_blocks, Phase.BACKWARD)

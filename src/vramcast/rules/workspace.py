@@ -10,7 +10,7 @@ from vramcast.domain.exactness import Exactness
 from vramcast.domain.forecast import Category, Part, Phase, Term
 from vramcast.domain.layer import Mixer
 from vramcast.domain.model import ModelSpec
-from vramcast.domain.run import TrainRun
+from vramcast.domain.run import AttentionKernel, TrainRun
 from vramcast.domain.stack import Stack
 from vramcast.units import KIB, MIB
 
@@ -63,6 +63,33 @@ def step_inputs(model: ModelSpec, run: TrainRun, stream: int) -> Term:
         formula="3·8·B·T + 8·T + 2·s·H·T",
         values=(("B", run.micro_batch), ("T", run.seq_len), ("s", stream), ("H", head_dim)),
         source="transformers 5.23",
+    )
+
+
+def attention_masks(model: ModelSpec, run: TrainRun, asked: AttentionKernel, itemsize: int) -> Term | None:
+    """
+    The masks that a forward pass makes once for all layers, held until it ends; recomputed blocks hold them to the last.
+
+    Formula:  B·T² · patterns · e: eager attention has one for each pattern (full, and each window), of numbers in the
+              embedding's format; SDPA's kernels one for each window that the sequence fills, one byte a pair; flash none
+    Source:   transformers 5.23 masking_utils.py (eager_mask, sdpa_mask, _ignore_causal_mask_sdpa).
+    Ignores:  what each layer makes of them, which is its kernel's.
+    """
+    mixers = (mixer for layers in model.layers for mixer in layers.layer.mixers)
+    windows = {mixer.window for mixer in mixers if isinstance(mixer, Attention | LatentAttention)}
+    size, patterns = itemsize, len(windows)
+    if asked is not AttentionKernel.EAGER:
+        size, patterns = 1, sum(window is not None and window <= run.seq_len for window in windows)
+    if asked is AttentionKernel.FLASH or not patterns:
+        return None
+    return Term(
+        bytes=run.tokens * run.seq_len * patterns * size,
+        category=Category.ACTIVATIONS,
+        label="attention masks",
+        phase=Phase.FORWARD,
+        formula="B·T·T·patterns·e",
+        values=(("B", run.micro_batch), ("T", run.seq_len), ("patterns", patterns), ("e", size)),
+        source="transformers 5.23 masking_utils.py",
     )
 
 

@@ -7,9 +7,11 @@ from vramcast.domain.run import Loss
 from vramcast.rules.logits import Head, backward_logits, forward_logits, projection_backward, saved_logits
 
 N, V, D = 8192, 128256, 4096
-BF16 = Head(tokens=N, vocab=V, hidden=D, itemsize=2, stream=2, trained=True, held=False, upcast=False, capped=False)
-FP32 = BF16._replace(itemsize=4, stream=4)
-AMP = BF16._replace(stream=4)
+BF16 = Head(
+    tokens=N, vocab=V, hidden=D, itemsize=2, stream=2, weight=2, trained=True, held=False, upcast=False, capped=False
+)
+FP32 = BF16._replace(itemsize=4, stream=4, weight=4)
+AMP = BF16._replace(stream=4, weight=4)
 FROZEN = BF16._replace(trained=False)
 HELD = BF16._replace(held=True)
 CAPPED = BF16._replace(capped=True)

@@ -56,8 +56,8 @@ def attended(tape: Tape, heads: Heads, query: Value, key: Value, value: Value) -
 
     Formula:  flash, cuDNN: query, key, value themselves + s·N·H (output) + 4·N (log-sum-exp)
               (+ s·N·H: the output once more with tokens before heads, where the query lay heads before tokens)
-              efficient: the same, with key and value repeated for every head where there is a mask, + s·T (the mask in the
-              query's type, per layer)
+              efficient, cuDNN: the same, with key and value repeated for every head where there is a mask, + s·T (the mask
+              in the query's type, per layer)
               eager: 3·s·N·H (copies for the matrix product) + (4 + s)·N·T (softmax in FP32 and its copy)
               + s·N·T (capped scores); as-run: no copy in FP32; fp32: query and key in FP32; with dropout one more copy and 1·N·T (the mask)
               math: 4·N·(H + H + H) (FP32 query, key, value) + 4·N·T (softmax)
@@ -70,6 +70,9 @@ def attended(tape: Tape, heads: Heads, query: Value, key: Value, value: Value) -
     sizes = tape.sizes
     out = Value(heads.out, sizes.core, "N·H")
     parts = tuple(part.cast(sizes.core) for part in (query, key, value))
+    if query.leaf and key.leaf and value.leaf:
+        out.leaf = True
+        return out
     if sizes.selective:
         _keep_parts(tape, parts)
         return out
@@ -82,7 +85,7 @@ def attended(tape: Tape, heads: Heads, query: Value, key: Value, value: Value) -
         case AttentionKernel.MATH:
             _repeated(tape, FULL, "scaled, in FP32", (heads.query, heads.query, heads.out))
             tape.keep(Value(0, FULL, "N", pairs=heads.heads), "softmax in FP32", core=True)
-        case AttentionKernel.EFFICIENT:
+        case AttentionKernel.EFFICIENT | AttentionKernel.CUDNN:
             if heads.masked and heads.grouped:
                 _keep_parts(tape, parts[:1])
                 _repeated(tape, sizes.core, "repeated", (0, heads.query, heads.out))
@@ -91,6 +94,7 @@ def attended(tape: Tape, heads: Heads, query: Value, key: Value, value: Value) -
             if heads.masked:
                 tape.keep(Value(0, sizes.core, "1", pairs=1), "mask in the query's type", core=True)
             _output(tape, heads, out)
+            return out.like() if heads.packed and sizes.attention is AttentionKernel.CUDNN else out
         case _:
             _keep_parts(tape, parts)
             _output(tape, heads, out)

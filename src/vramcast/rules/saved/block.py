@@ -30,7 +30,7 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool, l
 
     A norm belongs to the part that it stands before, or after (`Norm.after`). Parallel parts read one input; each of two
     mixers reads its own scaled copy of it. A recomputed block's input is kept apart, so nothing counts it again. Where the
-    input needs no gradient (`leaf`), norms that read it keep nothing.
+    input needs no gradient (`leaf`), what reads it alone keeps nothing.
 
     Ignores: layer scales and other single factors of `Layer.extra`.
 
@@ -44,9 +44,9 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool, l
         tape.hold(x)
     norms = list(layer.norms)
     segments = []
-    outside = Tape(sizes) if leaf else tape
-    read = _before(outside, norms, x)
-    read.leaf = leaf
+    out = x
+    x.leaf = leaf
+    read = _before(tape, norms, x)
     for mixer in layer.mixers:
         out = _mixed(tape, mixer, read.like() if layer.beside else read, masked=masked)
         _after(tape, norms, out)
@@ -54,12 +54,13 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool, l
     if layer.ffn is not None:
         if not layer.parallel:
             x = x.like() if segments else x
+            x.leaf = x.leaf and out.leaf
             read = _before(tape, norms, x) if segments else read
         elif norms and not norms[0].after:
-            read = _before(outside, norms, x)
+            read = _before(tape, norms, x)
         out = _fed_forward(tape, layer.ffn, read)
         _after(tape, norms, out)
-        segment = _ffn_segment(layer.ffn, sizes, tape.cut())
+        segment = _ffn_segment(layer.ffn, sizes, tape.cut(), out)
         beside = sizes.branch * sizes.hidden if layer.parallel and segments else 0  # what the mixer gave
         segments.append(replace(segment, forward=segment.forward + beside))
     return tuple(segments)
@@ -77,7 +78,7 @@ def _before(tape: Tape, norms: list[Norm], x: Value) -> Value:
 def _after(tape: Tape, norms: list[Norm], out: Value) -> None:
     if norms and norms[0].after:
         out = normed(tape, norms.pop(0), out)
-    if tape.sizes.dropout.residual > 0:
+    if tape.sizes.dropout.residual > 0 and not out.leaf:
         tape.note(Saved("residual dropout mask", "D", tape.sizes.hidden))
 
 
@@ -102,8 +103,8 @@ def _fed_forward(tape: Tape, ffn: Dense | MixtureOfExperts, x: Value) -> Value:
     return dense(tape, ffn, x) if isinstance(ffn, Dense) else mixture(tape, ffn, x)
 
 
-def _ffn_segment(ffn: Dense | MixtureOfExperts, sizes: Sizes, saved: tuple[Saved, ...]) -> Segment:
-    return dense_segment(ffn, sizes, saved) if isinstance(ffn, Dense) else mixture_segment(ffn, sizes, saved)
+def _ffn_segment(ffn: Dense | MixtureOfExperts, sizes: Sizes, saved: tuple[Saved, ...], out: Value) -> Segment:
+    return dense_segment(ffn, sizes, saved, out) if isinstance(ffn, Dense) else mixture_segment(ffn, sizes, saved)
 
 
 def _refuse(layer: Layer) -> None:

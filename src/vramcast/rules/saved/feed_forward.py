@@ -51,6 +51,8 @@ def dense(tape: Tape, ffn: Dense, x: Value) -> Value:
 
 def gated_product(tape: Tape, activation: str, gate: Value, up: Value) -> Value:
     """act(gate) · up: the product keeps both factors, a fused kernel gate and up alone; gpt-oss's keeps four more of F."""
+    if gate.leaf and up.leaf:
+        return up.like()
     if activation == CLAMPED_SWIGLU:
         tape.keep(gate, "gate, to be clamped")
         tape.keep(up, "up, to be clamped")
@@ -69,6 +71,8 @@ def gated_product(tape: Tape, activation: str, gate: Value, up: Value) -> Value:
 def activated(tape: Tape, activation: str, x: Value) -> Value:
     """What an activation makes of `x`."""
     out = x.like()
+    if x.leaf:
+        return out
     if activation in KEEP_THEIR_OUTPUT:
         tape.keep(out, "output of the activation")
         return out
@@ -91,15 +95,15 @@ def _gelu_under_autocast(tape: Tape, x: Value) -> Value:
     return x.like(FULL)
 
 
-def dense_segment(ffn: Dense, sizes: Sizes, saved: tuple[Saved, ...]) -> Segment:
+def dense_segment(ffn: Dense, sizes: Sizes, saved: tuple[Saved, ...], out: Value) -> Segment:
     """
-    A dense feed-forward part that keeps `saved`, and the worst moment of its backward: at the product's gradient.
+    A dense feed-forward part that keeps `saved` and gives `out`, and the worst moment of its backward: at the product's gradient.
 
     Formula:  D (residual gradient) + s·3·F (gradients of product, activated, up; 2·F without a gate, unless the activation itself
               ends in a product) - input of down, freed by then
     Ignores:  the norm's backward, always smaller.
     """
-    b, width = sizes.branch, ffn.width
+    b, width = out.size if sizes.quantized else sizes.branch, ffn.width
     weights = ffn.weights(sizes.hidden)
     writer = [w for w in weights if w.name.startswith("down_proj")]
     product = ffn.gated or ACTIVATION_TENSORS.get(ffn.activation, 1) > 1
@@ -109,7 +113,7 @@ def dense_segment(ffn: Dense, sizes: Sizes, saved: tuple[Saved, ...]) -> Segment
         name="MLP",
         saved=saved,
         output=stream + b * width,
-        inner=stream + max(gradients - _freed(sizes, width), 0),
+        inner=stream + max(gradients - _freed(sizes, width, b), 0),
         inner_name="gated product" if ffn.gated else "activation",
         forward=stream + projecting(sizes, "down_proj", width, b, held=False, norm_fp32=sizes.norms_copy),
         dequantized=writer[0].numel if sizes.quantized else 0,
@@ -120,8 +124,8 @@ def dense_segment(ffn: Dense, sizes: Sizes, saved: tuple[Saved, ...]) -> Segment
     )
 
 
-def _freed(sizes: Sizes, width: int) -> int:
+def _freed(sizes: Sizes, width: int, itemsize: int) -> int:
     """Bytes per token of the output projection's input, which its backward has freed."""
     tape = Tape(sizes)
-    linear(tape, "down_proj", Value(width, sizes.branch, "F"), sizes.hidden, "D")
+    linear(tape, "down_proj", Value(width, itemsize, "F"), sizes.hidden, "D")
     return sum(saved.per_token for saved in tape.cut())

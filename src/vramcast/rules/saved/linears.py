@@ -32,7 +32,10 @@ def linears(tape: Tape, names: Sequence[str], x: Value, outputs: Sequence[tuple[
         if name in sizes.adapted:
             _adapter(tape, name, x)
     size = x.size if quantized or not sizes.autocast else sizes.compute
-    return tuple(Value(width, size, letter) for width, letter in outputs)
+    made = tuple(Value(width, size, letter) for width, letter in outputs)
+    for name, value in zip(names, made, strict=False):
+        value.leaf = x.leaf and not sizes.trains_weights and name not in sizes.adapted
+    return made
 
 
 def linear(tape: Tape, name: str, x: Value, width: int, letter: str) -> Value:

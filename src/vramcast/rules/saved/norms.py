@@ -21,6 +21,8 @@ def normed(tape: Tape, norm: Norm, x: Value, *, rows: int = 1) -> Value:
               modeling_nemotron.py; torch derivatives of native_layer_norm and _fused_rms_norm.
     Ignores:  weights that some RMS norms cast to FP32 (Gemma 4, Helium): 4·D once.
     """
+    if x.leaf:
+        tape = Tape(tape.sizes)
     if norm.kind is NormKind.LAYER:
         return _layer_norm(tape, norm, x, rows)
     if tape.sizes.fused_norms:

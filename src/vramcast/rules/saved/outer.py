@@ -28,3 +28,9 @@ def outer_saved(model: ModelSpec, sizes: Sizes, *, own_head: bool, leaf: bool = 
     if not own_head:
         linear(tape, "lm_head", read, 1, "V")
     return tape.cut()
+
+
+def hidden_itemsize(model: ModelSpec, sizes: Sizes) -> int:
+    """Bytes an element of what the final norm gives."""
+    stream = Value(sizes.hidden, sizes.stream, "D")
+    return normed(Tape(sizes), model.final_norm, stream).size if model.final_norm else stream.size

@@ -12,8 +12,8 @@ class Value:
     """
     A tensor of `width` elements per token and `pairs` elements per token pair, of `size` bytes each.
 
-    A view shares the storage of its `root`, which stays alive as a whole. `letter` writes the width in a formula. A `leaf` is
-    what needs no gradient.
+    A view shares the storage of its `root`, which stays alive as a whole. `letter` writes the width in a formula. A `leaf` needs
+    no gradient, nor does what is made of it alone: nothing is kept for that.
     """
 
     __slots__ = ("leaf", "letter", "pairs", "root", "size", "width")
@@ -28,7 +28,7 @@ class Value:
 
     def like(self, size: int | None = None) -> "Value":
         """A new tensor of the same shape, of `size` bytes an element if given."""
-        return Value(self.width, self.size if size is None else size, self.letter, self.pairs)
+        return self._leaf(Value(self.width, self.size if size is None else size, self.letter, self.pairs))
 
     def cast(self, size: int) -> "Value":
         """The same tensor where it has `size` bytes an element already, else a copy."""
@@ -36,7 +36,11 @@ class Value:
 
     def view(self, width: int, letter: str) -> "Value":
         """A part of this tensor that shares its storage."""
-        return Value(width, self.size, letter, root=self)
+        return self._leaf(Value(width, self.size, letter, root=self))
+
+    def _leaf(self, made: "Value") -> "Value":
+        made.leaf = self.leaf
+        return made
 
 
 class Tape:

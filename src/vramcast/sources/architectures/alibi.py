@@ -95,6 +95,7 @@ def _falcon_attention(config: Config, *, bias: bool) -> Attention:
         fused_qkv=True,
         qkv_bias=bias,
         out_bias=bias,
+        broadcast=not config.flag("new_decoder_architecture"),
         rotary=not config.flag("alibi"),
     )
 
