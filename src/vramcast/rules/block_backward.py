@@ -113,8 +113,9 @@ def _moments(block: Block, run: TrainRun, place: _Place) -> Iterator[Moment]:
             ("output projection", output, segment.once, weight, fresh, casts),
             (segment.inner_name, inner, segment.once, 0, 0, behind),
         ]
-        if recomputed:
-            moments.append(("recomputing", block.passing[index], 0, weight, 0, casts))
+        if recomputed and segment.rerun:
+            moments.append(("recomputing", run.tokens * segment.forward, 0, weight, 0, casts))
+            moments.append(("recomputing", run.tokens * segment.forward_adapter, 0, 0, 0, casts))
         for name, extra, once, dequantized, new, held in moments:
             yield Moment(
                 place.layer, block, index + 1, name, before, own, extra, once, dequantized, idle, exist, held, new

@@ -105,6 +105,6 @@ def _block(
         parameters=sum(w.parameters for w in weights) if run.method is Method.FULL else added,
         casts=copied + learned,
         frozen_casts=0 if run.method is Method.FULL else copied,
-        passing=tuple(tokens * segment.forward for segment in segments),
+        passing=tuple(tokens * segment.passing for segment in segments),
         sizes=sizes,
     )

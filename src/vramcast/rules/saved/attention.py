@@ -76,6 +76,7 @@ def attention_segment(
     stream = sizes.stream * sizes.hidden
     gradient = stream + sizes.core * heads.out
     held = kernel not in PAIRWISE
+    running = projecting(sizes, "o_proj", heads.out, sizes.core, held=held, norm_fp32=sizes.norms_copy)
     recomputed = _recomputed_pairs(heads, sizes) if sizes.selective else 0
     return Segment(
         name=f"attention ({kernel})",
@@ -83,7 +84,8 @@ def attention_segment(
         output=gradient,
         inner=(gradient if held else stream) + backward - _freed(heads, sizes),
         inner_name=f"{kernel} attention",
-        forward=stream + projecting(sizes, "o_proj", heads.out, sizes.core, held=held, norm_fp32=sizes.norms_copy),
+        forward=stream + running.base,
+        forward_adapter=stream + running.adapter,
         forward_pairs=core_forward(heads, kernel, sizes),
         inner_pairs=pairs + recomputed,
         dequantized=writer[0].numel if sizes.quantized else 0,

@@ -59,10 +59,13 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool, l
         elif norms and not norms[0].after:
             read = _before(tape, norms, x)
         out = _fed_forward(tape, layer.ffn, read)
+        followed = bool(norms) and norms[0].after
         _after(tape, norms, out)
         segment = _ffn_segment(layer.ffn, sizes, tape.cut(), out)
+        rerun = segment.rerun or followed
         beside = sizes.branch * sizes.hidden if layer.parallel and segments else 0  # what the mixer gave
-        segments.append(replace(segment, forward=segment.forward + beside))
+        forward, adapter = segment.forward + beside, segment.forward_adapter + beside
+        segments.append(replace(segment, forward=forward, forward_adapter=adapter, rerun=rerun))
     return tuple(segments)
 
 

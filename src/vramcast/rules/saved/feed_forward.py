@@ -109,13 +109,16 @@ def dense_segment(ffn: Dense, sizes: Sizes, saved: tuple[Saved, ...], out: Value
     product = ffn.gated or ACTIVATION_TENSORS.get(ffn.activation, 1) > 1
     gradients = (3 if product else 2) * b * width
     stream = sizes.stream * sizes.hidden
+    running = projecting(sizes, "down_proj", width, b, held=False, norm_fp32=sizes.norms_copy)
     return Segment(
         name="MLP",
         saved=saved,
         output=stream + b * width,
         inner=stream + max(gradients - _freed(sizes, width, b), 0),
         inner_name="gated product" if ffn.gated else "activation",
-        forward=stream + projecting(sizes, "down_proj", width, b, held=False, norm_fp32=sizes.norms_copy),
+        forward=stream + running.base,
+        forward_adapter=stream + running.adapter,
+        rerun=sizes.trains_weights or "down_proj" in sizes.adapted,
         dequantized=writer[0].numel if sizes.quantized else 0,
         output_grads=sum(w.parameters for w in writer),
         parameters=sum(w.parameters for w in weights),

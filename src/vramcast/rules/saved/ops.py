@@ -61,7 +61,9 @@ class Segment:
         name: what runs; saved: what it keeps; rate: the sum of it.
         output: bytes per token beyond `saved` while the output projection's backward runs, which is also when a quantised
             weight lies dequantised (`dequantized` elements).
-        forward: bytes per token beyond `saved` while the output projection runs forward; counts where a block is recomputed.
+        forward: bytes per token beyond `saved` while the output projection runs forward, forward_adapter: while its adapter
+            does; they count where a block is recomputed.
+        rerun: recomputing the block reaches the output projection, for it, or what follows, keeps something.
         forward_pairs: bytes per B · T² beyond `saved` while the softmax runs forward.
         inner: bytes per token beyond `saved` at the worst moment inside (the product's or the kernel's backward);
             inner_pairs: the same per B · T².
@@ -78,6 +80,8 @@ class Segment:
     inner: int
     inner_name: str
     forward: int = 0
+    forward_adapter: int = 0
+    rerun: bool = True
     forward_pairs: int = 0
     inner_pairs: int = 0
     dequantized: int = 0
@@ -87,6 +91,11 @@ class Segment:
     matrices: int = 0
     output_matrix: int = 0
     rate: Rate = field(init=False)
+
+    @property
+    def passing(self) -> int:
+        """Bytes per token that it allocates and frees again as it runs forward."""
+        return max(self.forward, self.forward_adapter)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rate", rate(self.saved))
@@ -98,29 +107,35 @@ def multiplied(weights: Sequence[Weight]) -> int:
     return sum(w.parameters for w in weights if w.kind in kinds)
 
 
-def projecting(sizes: Sizes, name: str, width: int, itemsize: int, *, held: bool, norm_fp32: bool) -> int:
-    """
-    Bytes per token that live while the output projection `name` runs forward, beyond what it saves.
+class Projecting(NamedTuple):
+    """Bytes per token, beyond what is saved, while an output projection runs forward, and then its adapter."""
 
-    Formula:  itemsize·w (its input, if nothing saves it) + the copies that PEFT makes of it, but for the last, which is kept
-              + s·w (bitsandbytes' cast of an FP32 input) + s·D (the result) + s·D (the residual, if the norm saved a copy
-              of it instead) + s·D (the branch's input, if frozen linears do not save it)
+    base: int
+    adapter: int
+
+
+def projecting(sizes: Sizes, name: str, width: int, itemsize: int, *, held: bool, norm_fp32: bool) -> Projecting:
+    """
+    What lives while the output projection `name` runs forward, beyond what it saves.
+
+    Formula:  both: itemsize·w (its input, if nothing saves it) + s·D (the result) + s·D (the residual, if the norm saved a
+              copy of it instead) + s·D (the branch's input, if frozen linears do not save it)
+              base: s·w (bitsandbytes' cast of an FP32 input)
+              adapter: the copies that PEFT makes of its input, but for the last, which is kept
     Source:   PEFT 0.21 tuners/lora/layer.py (_cast_input_dtype), bnb.py; bitsandbytes 0.50 Linear4bit; live storages of
               a real step on torch 2.13.
     """
+    copies = _copies(sizes, itemsize) if name in sizes.adapted else []
     kept_input = sizes.trains_weights and not (sizes.autocast and itemsize != sizes.compute)
     size = sizes.branch * sizes.hidden
-    if not (held or kept_input):
+    if not (held or kept_input or (name in sizes.adapted and not copies)):
         size += itemsize * width
-    if name in sizes.adapted:
-        size += width * sum(_copies(sizes, itemsize)[:-1])
-    if sizes.quantized and itemsize != sizes.compute:
-        size += sizes.compute * width
     if norm_fp32:
         size += sizes.stream * sizes.hidden
     if not sizes.trains_weights:
         size += sizes.stream * sizes.hidden
-    return size
+    cast = sizes.compute * width if sizes.quantized and itemsize != sizes.compute else 0
+    return Projecting(size + cast, size + width * sum(copies[:-1]))
 
 
 def _copies(sizes: Sizes, itemsize: int) -> list[int]:
