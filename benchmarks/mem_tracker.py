@@ -4,6 +4,7 @@ The trace beside torch's own MemTracker, on the same training steps.
     python -m benchmarks.mem_tracker PAGE      rewrites the page with what this machine measures now
 
 Each measurement is a process of its own. A MemTracker that takes longer than `LIMIT` is stopped.
+All takes about half an hour, and nearly all of that is MemTracker's.
 """
 
 import json
