@@ -70,6 +70,7 @@ GROUPED = tuple(
     for name, config in FAMILIES.items()
     if config.get("num_key_value_heads", 8) < config.get("num_attention_heads", 8)
 )
+FUSED_EXPERTS = ("mixtral", "qwen3_moe")
 WITHOUT_SDPA = ("gemma2",)
 SCALED_LOGITS = ("cohere", "gemma2", "granite")  # whose loss cannot be fused with the projection alone
 RUNS_OF_A_FAMILY = 18
@@ -141,7 +142,7 @@ def _run(dice: random.Random, family: str, method: Method) -> TrainRun:
         method=method,
         precision=precision,
         optimizer=dice.choice(OPTIMIZERS),
-        adapter=_adapter(dice, fp32=fp32) if method is not Method.FULL else None,
+        adapter=_adapter(dice, family, fp32=fp32) if method is not Method.FULL else None,
         quantization=_quantization(dice) if method is Method.QLORA else None,
         seq_len=seq_len,
         micro_batch=micro_batch,
@@ -154,20 +155,23 @@ def _run(dice: random.Random, family: str, method: Method) -> TrainRun:
 
 
 def _attention(dice: random.Random, family: str, precision: Precision) -> AttentionKernel:
-    """A kernel that can run: flash has no FP32, efficient no grouped heads."""
+    """A kernel that can run: flash has no FP32, and no masks, which Falcon passes; efficient has no grouped heads."""
     kernel = dice.choice(KERNELS)
     impossible = {
-        AttentionKernel.FLASH: precision is Precision.FP32,
+        AttentionKernel.FLASH: precision is Precision.FP32 or family == "falcon",
         AttentionKernel.EFFICIENT: family in (*GROUPED, *WITHOUT_SDPA),
     }
     return AttentionKernel.SDPA if impossible.get(kernel) else kernel
 
 
-def _adapter(dice: random.Random, *, fp32: bool) -> Adapter:
+def _adapter(dice: random.Random, family: str, *, fp32: bool) -> Adapter:
+    """Adapters; those on fused experts have no dropout in PEFT."""
+    rank, targets = dice.choice((8, 16, 64)), dice.choice((("all-linear",), ("all-linear",), ("attention",)))
+    dropout = dice.choice((0.0, 0.05))
     return Adapter(
-        rank=dice.choice((8, 16, 64)),
-        targets=dice.choice((("all-linear",), ("all-linear",), ("attention",))),
-        dropout=dice.choice((0.0, 0.05)),
+        rank=rank,
+        targets=targets,
+        dropout=0.0 if family in FUSED_EXPERTS and targets != ("attention",) else dropout,
         fp32=fp32,
     )
 

@@ -1,5 +1,6 @@
 """Which attention kernel a GPU runs."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -51,6 +52,7 @@ CHOICES: list[tuple[str, Query, tuple[AttentionKernel, ...]]] = [
     ("grouped fp16", query(FP16, 128, kv_heads=2), (M, F, F, F, C, C, F, F)),
     ("grouped fp32", query(FP32, 128, kv_heads=2), (M, M, M, M, M, M, M, M)),
     ("grouped masked", query(BF16, 128, kv_heads=2, mask=torch.bool), (M, M, M, M, C, C, M, M)),
+    ("fewer heads, untold", replace(query(BF16, 128, kv_heads=1), grouped=False), (M, M, M, M, M, M, M, M)),
     ("dropout", query(BF16, 64, dropout=0.1), (M, F, F, F, C, C, F, F)),
     ("one key", query(BF16, 64, tokens=1, kept=1), (M, F, F, F, F, F, F, F)),
     ("one query", query(BF16, 64, tokens=1), (M, F, F, F, C, C, F, F)),

@@ -42,6 +42,12 @@ class Query:
     grouped: bool
 
     @property
+    def matched(self) -> bool:
+        """As many heads of keys and values as of queries, or torch is told that they are grouped."""
+        heads = self.q.shape[-3]
+        return self.grouped or heads == self.k.shape[-3] == self.v.shape[-3]
+
+    @property
     def differentiable(self) -> bool:
         """A backward pass will follow."""
         return torch.is_grad_enabled() and any(t.requires_grad for t in (self.q, self.k, self.v))
@@ -64,7 +70,7 @@ def choose_kernel(one: Query, capability: tuple[int, int] | None) -> AttentionKe
 
 def _cudnn(one: Query, device: tuple[int, int]) -> bool:
     key, value = one.q.shape[-1], one.v.shape[-1]
-    if one.q.dtype not in HALF or key % 8 or value % 8 or one.k.shape[-2] == 1:
+    if one.q.dtype not in HALF or key % 8 or value % 8 or one.k.shape[-2] == 1 or not one.matched:
         return False
     if one.q.shape[-2] == 1 and one.dropout > 0:
         return False
@@ -77,7 +83,7 @@ def _flash(one: Query, device: tuple[int, int]) -> bool:
     width = one.q.shape[-1]
     if one.q.dtype not in HALF or not AMPERE <= device <= LAST or one.mask is not None:
         return False
-    if not width == one.k.shape[-1] == one.v.shape[-1] or width > FLASH_WIDEST:
+    if not width == one.k.shape[-1] == one.v.shape[-1] or width > FLASH_WIDEST or not one.matched:
         return False
     if one.causal and one.q.shape[-2] != one.k.shape[-2]:
         return False
