@@ -46,7 +46,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 LENGTHS = (1024, 4096)
 FILLS = {
-    Method.FULL: (0.9, 0.2, 0.5),
+    Method.FULL: (0.8, 0.2, 0.5),
     Method.LORA: (0.1, 0.75, 0.3, 0.02),
     Method.QLORA: (0.05, 0.25, 0.12),  # more would take long to compute
 }
@@ -137,8 +137,10 @@ def sized(case: Case, device: Device) -> Case | None:
     """The case with as many layers as fill its part of the card, within what is sensible; None if the card is too small."""
     one, three = (_process(replace(case, layers=layers), device) for layers in (1, 3))
     wanted = max(SMALLEST, int(case.fill * min(device.usable, LARGEST)))
-    layers = 1 + (wanted - one) * 2 // max(1, three - one)
-    fitting = replace(case, layers=min(MOST, max(FEWEST, layers)))
+    layers = min(MOST, max(FEWEST, 1 + (wanted - one) * 2 // max(1, three - one)))
+    while layers > FEWEST and _process(replace(case, layers=layers), device) > wanted:
+        layers = max(FEWEST, layers * 15 // 16)  # what a layer adds differs with what the peak is
+    fitting = replace(case, layers=layers)
     return fitting if _process(fitting, device) <= 0.95 * device.usable else None
 
 
