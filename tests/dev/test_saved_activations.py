@@ -1,5 +1,6 @@
 """Bytes kept between forward and backward: the closed forms against real steps of transformers and PEFT, to the byte."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -135,9 +136,16 @@ QLORA: dict[str, dict[str, Any]] = {
 
 
 def runs(changes: dict[str, dict[str, Any]], base: dict[str, Any], **more: Any) -> list[Any]:
-    """One parameter for each change of the base run."""
+    """One parameter for each change of the base run; flash attention, which has no FP32, gives way to efficient."""
     method = more.get("method", Method.FULL)
-    return [pytest.param(TrainRun(**(base | change | more)), id=f"{method}-{name}") for name, change in changes.items()]
+    made = {name: TrainRun(**(base | change | more)) for name, change in changes.items()}
+    efficient = {name: replace(run, attention=AttentionKernel.EFFICIENT) for name, run in made.items() if _in_fp32(run)}
+    return [pytest.param(run, id=f"{method}-{name}") for name, run in (made | efficient).items()]
+
+
+def _in_fp32(run: TrainRun) -> bool:
+    upcast = run.quantization is not None and run.quantization.upcast and not run.autocast
+    return run.attention is AttentionKernel.FLASH and (run.precision is Precision.FP32 or upcast)
 
 
 def forecast(model_type: str, config: dict[str, Any], run: TrainRun) -> int:

@@ -116,6 +116,8 @@ def _moments(block: Block, run: TrainRun, place: _Place) -> Iterator[Moment]:
         if recomputed and segment.rerun:
             moments.append(("recomputing", run.tokens * segment.forward, 0, weight, 0, casts))
             moments.append(("recomputing", run.tokens * segment.forward_adapter, 0, 0, 0, casts))
+        if recomputed and segment.followed:
+            moments.append(("recomputing", run.tokens * segment.forward_sum, 0, 0, 0, casts))
         for name, extra, once, dequantized, new, held in moments:
             yield Moment(
                 place.layer, block, index + 1, name, before, own, extra, once, dequantized, idle, exist, held, new

@@ -11,7 +11,7 @@ from vramcast.domain.forecast import Category, Phase, Term
 from vramcast.rules.blocks import leaf_input
 from vramcast.rules.saved.norms import norm_backward
 from vramcast.rules.saved.ops import rate
-from vramcast.rules.saved.outer import outer_saved
+from vramcast.rules.saved.outer import made_leaf, outer_saved
 from vramcast.rules.scene import Scene
 
 CODE = "transformers 5.23 modelling code; torch derivatives"
@@ -55,7 +55,9 @@ def final_norm_backward(scene: Scene) -> Edge | None:
     outside = outer_saved(
         scene.model, scene.sizes._replace(trains_weights=False), own_head=False, leaf=leaf_input(scene.run)
     )
-    own = rate(outside).total(scene.run.micro_batch, scene.run.seq_len)
+    own = rate((*outside, *made_leaf(scene.model, scene.run, scene.sizes))).total(
+        scene.run.micro_batch, scene.run.seq_len
+    )
     passing = scene.run.tokens * norm_backward(norm, scene.sizes)
     kept = _term(
         scene,

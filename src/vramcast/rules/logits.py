@@ -195,8 +195,9 @@ def _chunk(head: Head) -> Term:
     """
     Liger's loss while it runs: the gradients that it keeps, and what one chunk of nextpow2(⌈n / ⌈V/D⌉⌉) tokens needs.
 
-    Formula:  2·s·chunk·V (logits, those of the chunk before still there), or s·chunk·V + (s + 4)·V·D where a trained
-              half-precision projection's gradient is added in FP32
+    Formula:  2·s·chunk·V (logits, those of the chunk before still there), or s·chunk·V + the chunk's share of a trained
+              projection's gradient: (s + 4)·V·D where it is made in half precision and added in FP32, 4·V·D in FP32, none
+              where half-precision factors are added to an FP32 gradient by the product itself
     """
     kept = _kept_gradients(head)
     s, vocab = head.itemsize, head.vocab
@@ -204,10 +205,15 @@ def _chunk(head: Head) -> Term:
     logits = s * tokens * vocab
     parts = [Part("hidden state", "w·n·D", head.stream * head.tokens * head.hidden)]
     parts.append(Part("logits of one chunk", "s·chunk·V", logits))
-    added = (s + FP32) * vocab * head.hidden if head.trained and head.stream < FP32 else 0
+    share = s + FP32 if head.weight < FP32 else FP32 if s == FP32 else 0
+    added = share * vocab * head.hidden if head.trained else 0
+    if head.trained and head.weight != s:
+        parts.append(Part("the transposed projection, cast anew for each product", "s·V·D", s * vocab * head.hidden))
     before = logits if tokens < head.tokens else 0
     if added > before:
-        parts.append(Part("one chunk's share of the projection's gradient, and its FP32 copy", "(s + 4)·V·D", added))
+        label = "one chunk's share of the projection's gradient"
+        formula, label = ("(s + 4)·V·D", f"{label}, and its FP32 copy") if s < FP32 else ("4·V·D", label)
+        parts.append(Part(label, formula, added))
     elif before:
         parts.append(Part("logits of the chunk before", "s·chunk·V", before))
     return Term(

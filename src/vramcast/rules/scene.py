@@ -14,7 +14,7 @@ from vramcast.rules.logits import Head
 from vramcast.rules.optimizer import Trainable, bare_trainable, optimizer_states, state_itemsize, trainable
 from vramcast.rules.parameters import parameters
 from vramcast.rules.saved.ops import Saved, rate
-from vramcast.rules.saved.outer import hidden_itemsize, outer_saved
+from vramcast.rules.saved.outer import hidden_itemsize, made_leaf, outer_saved
 from vramcast.rules.sizes import Sizes, adapter_itemsize, sizes_of
 from vramcast.rules.workspace import attention_masks, gemm_workspace, step_inputs
 
@@ -113,6 +113,7 @@ def set_scene(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | No
     group = _trained(model, run, stack)
     itemsize = run.precision.weight_itemsize if full else adapter_itemsize(run)
     sizes = sizes_of(model, run, frozenset())
+    outside = outer_saved(model, sizes, own_head=run.loss is not Loss.STOCK, leaf=leaf_input(run))
     masks = attention_masks(model, run, sizes.attention, sizes.weight)
     return Scene(
         model=model,
@@ -122,7 +123,7 @@ def set_scene(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | No
         group=group,
         gradient=itemsize,
         resident=_resident(model, run, stack, device, group, itemsize, sizes.stream),
-        outer=outer_saved(model, sizes, own_head=run.loss is not Loss.STOCK, leaf=leaf_input(run)),
+        outer=(*outside, *made_leaf(model, run, sizes)),
         head=Head(
             tokens=run.tokens,
             vocab=model.vocab_size,

@@ -26,7 +26,7 @@ class Sizes(NamedTuple):
         stream: bytes an element of the residual stream (4 under autocast over FP32 weights and after a k-bit upcast, and
             where autocast's FP32 layer norms feed 4-bit layers, which answer in their input's type).
         branch: bytes an element of what the first linears of a branch write; bitsandbytes answers in its input's type.
-        core: bytes an element inside the attention kernel.
+        core: bytes an element inside the attention kernel; transformers casts for flash what is FP32.
         autocast: matrix products cast their inputs.
         trains_weights: the model's own weights get gradients, so linears keep their inputs.
         quantized: linears are bitsandbytes' 4-bit or 8-bit layers.
@@ -95,13 +95,15 @@ def sizes_of(
     widened = run.quantization is not None and autocast and widens(model.final_norm)
     stream = 4 if upcast or widened else run.precision.weight_itemsize
     branch = stream if run.quantization is not None else compute
+    attention = asked_attention(run.attention, model)
+    core = compute if autocast else branch
     return Sizes(
         hidden=model.hidden_size,
         weight=4 if upcast else run.precision.weight_itemsize,
         compute=compute,
         stream=stream,
         branch=branch,
-        core=compute if autocast else branch,
+        core=HALF if attention is AttentionKernel.FLASH else core,
         autocast=autocast,
         trains_weights=run.method is Method.FULL,
         quantized=run.quantization is not None,
@@ -112,7 +114,7 @@ def sizes_of(
         adapter_dropout=run.adapter is not None and run.adapter.dropout > 0,
         fused_norms=run.kernels is not Kernels.EAGER,
         fused_mlp=run.kernels is Kernels.FUSED,
-        attention=asked_attention(run.attention, model),
+        attention=attention,
         selective=run.recompute == "selective",
         dropout=model.dropout,
     )

@@ -100,12 +100,12 @@ CHUNK = 256
     [
         (FROZEN, 2 * N * D, 2 * N * D + 2 * 2 * CHUNK * V),
         (BF16, 2 * N * D + 2 * V * D, 2 * N * D + 2 * CHUNK * V + (2 + 4) * V * D),
-        (AMP, 4 * N * D + 4 * V * D, 4 * N * D + 2 * 2 * CHUNK * V),
+        (AMP, 4 * N * D + 4 * V * D, 4 * N * D + 2 * 2 * CHUNK * V + 2 * V * D),
     ],
     ids=["frozen", "bf16", "amp"],
 )
 def test_fused_loss(head: Head, kept: int, running: int) -> None:
-    """Gradients are made in forward and kept; meanwhile the hidden state, and two chunks or an FP32 share of V·D."""
+    """Gradients are made in forward and kept; meanwhile the hidden state, two chunks or an FP32 share of V·D, casts."""
     assert saved_logits(head, Loss.FUSED_LINEAR) == kept
     assert backward_logits(head, Loss.FUSED_LINEAR).bytes == kept
     assert forward_logits(head, Loss.FUSED_LINEAR).bytes == kept + running

@@ -86,6 +86,7 @@ def attention_segment(
         inner_name=f"{kernel} attention",
         forward=stream + running.base,
         forward_adapter=stream + running.adapter,
+        forward_sum=stream + running.sum,
         forward_pairs=core_forward(heads, kernel, sizes),
         inner_pairs=pairs + recomputed,
         dequantized=writer[0].numel if sizes.quantized else 0,

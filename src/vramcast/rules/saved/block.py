@@ -59,13 +59,20 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool, l
         elif norms and not norms[0].after:
             read = _before(tape, norms, x)
         out = _fed_forward(tape, layer.ffn, read)
-        followed = bool(norms) and norms[0].after
+        followed = sizes.dropout.residual > 0 or (bool(norms) and norms[0].after)
         _after(tape, norms, out)
         segment = _ffn_segment(layer.ffn, sizes, tape.cut(), out)
-        rerun = segment.rerun or followed
         beside = sizes.branch * sizes.hidden if layer.parallel and segments else 0  # what the mixer gave
-        forward, adapter = segment.forward + beside, segment.forward_adapter + beside
-        segments.append(replace(segment, forward=forward, forward_adapter=adapter, rerun=rerun))
+        segments.append(
+            replace(
+                segment,
+                forward=segment.forward + beside,
+                forward_adapter=segment.forward_adapter + beside,
+                forward_sum=segment.forward_sum + beside,
+                rerun=segment.rerun or followed,
+                followed=followed,
+            )
+        )
     return tuple(segments)
 
 

@@ -118,6 +118,7 @@ def dense_segment(ffn: Dense, sizes: Sizes, saved: tuple[Saved, ...], out: Value
         inner_name="gated product" if ffn.gated else "activation",
         forward=stream + running.base,
         forward_adapter=stream + running.adapter,
+        forward_sum=stream + running.sum,
         rerun=sizes.trains_weights or "down_proj" in sizes.adapted,
         dequantized=writer[0].numel if sizes.quantized else 0,
         output_grads=sum(w.parameters for w in writer),

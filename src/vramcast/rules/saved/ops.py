@@ -63,7 +63,9 @@ class Segment:
             weight lies dequantised (`dequantized` elements).
         forward: bytes per token beyond `saved` while the output projection runs forward, forward_adapter: while its adapter
             does; they count where a block is recomputed.
-        rerun: recomputing the block reaches the output projection, for it, or what follows, keeps something.
+        forward_sum: while the adapter's result is scaled and added.
+        rerun: recomputing the block reaches the output projection, for it, or what follows, keeps something; followed: it
+            goes on after that.
         forward_pairs: bytes per B · T² beyond `saved` while the softmax runs forward.
         inner: bytes per token beyond `saved` at the worst moment inside (the product's or the kernel's backward);
             inner_pairs: the same per B · T².
@@ -81,7 +83,9 @@ class Segment:
     inner_name: str
     forward: int = 0
     forward_adapter: int = 0
+    forward_sum: int = 0
     rerun: bool = True
+    followed: bool = True
     forward_pairs: int = 0
     inner_pairs: int = 0
     dequantized: int = 0
@@ -95,7 +99,7 @@ class Segment:
     @property
     def passing(self) -> int:
         """Bytes per token that it allocates and frees again as it runs forward."""
-        return max(self.forward, self.forward_adapter)
+        return max(self.forward, self.forward_adapter, self.forward_sum)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rate", rate(self.saved))
@@ -108,10 +112,11 @@ def multiplied(weights: Sequence[Weight]) -> int:
 
 
 class Projecting(NamedTuple):
-    """Bytes per token, beyond what is saved, while an output projection runs forward, and then its adapter."""
+    """Bytes per token, beyond what is saved, while an output projection runs forward, then its adapter, then their sum."""
 
     base: int
     adapter: int
+    sum: int
 
 
 def projecting(sizes: Sizes, name: str, width: int, itemsize: int, *, held: bool, norm_fp32: bool) -> Projecting:
@@ -122,6 +127,7 @@ def projecting(sizes: Sizes, name: str, width: int, itemsize: int, *, held: bool
               copy of it instead) + s·D (the branch's input, if frozen linears do not save it)
               base: s·w (bitsandbytes' cast of an FP32 input)
               adapter: the copies that PEFT makes of its input, but for the last, which is kept
+              sum: 2·s·D, the adapter's result and the same, scaled
     Source:   PEFT 0.21 tuners/lora/layer.py (_cast_input_dtype), bnb.py; bitsandbytes 0.50 Linear4bit; live storages of
               a real step on torch 2.13.
     """
@@ -135,7 +141,8 @@ def projecting(sizes: Sizes, name: str, width: int, itemsize: int, *, held: bool
     if not sizes.trains_weights:
         size += sizes.stream * sizes.hidden
     cast = sizes.compute * width if sizes.quantized and itemsize != sizes.compute else 0
-    return Projecting(size + cast, size + width * sum(copies[:-1]))
+    scaled = 2 * sizes.branch * sizes.hidden if name in sizes.adapted else 0
+    return Projecting(size + cast, size + width * sum(copies[:-1]), size + scaled)
 
 
 def _copies(sizes: Sizes, itemsize: int) -> list[int]:

@@ -1,11 +1,25 @@
 """What is kept outside the blocks."""
 
 from vramcast.domain.model import ModelSpec
+from vramcast.domain.run import Method, Recompute, TrainRun
 from vramcast.rules.saved.linears import linear
 from vramcast.rules.saved.norms import normed
 from vramcast.rules.saved.ops import Saved
 from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import Sizes
+
+SCALED_EMBEDDINGS = frozenset(
+    {
+        "falcon_h1",
+        "granite",
+        "granite_swa",
+        "granitemoe",
+        "granitemoe_swa",
+        "granitemoehybrid",
+        "granitemoeshared",
+        "hyperclovax",
+    }
+)
 
 
 def outer_saved(model: ModelSpec, sizes: Sizes, *, own_head: bool, leaf: bool = False) -> tuple[Saved, ...]:
@@ -28,6 +42,21 @@ def outer_saved(model: ModelSpec, sizes: Sizes, *, own_head: bool, leaf: bool = 
     if not own_head:
         linear(tape, "lm_head", read, 1, "V")
     return tape.cut()
+
+
+def made_leaf(model: ModelSpec, run: TrainRun, sizes: Sizes) -> tuple[Saved, ...]:
+    """
+    What a frozen embedding gives, where it is made to require gradients and is not itself what the first block reads.
+
+    Autograd holds such a leaf until its gradient is there.
+
+    Formula:  s·D
+    Source:   PEFT and transformers 5.23 (enable_input_require_grads); modeling_gpt2.py, modeling_granite.py.
+    """
+    changed = model.positions or model.embedding_norm or model.model_type in SCALED_EMBEDDINGS
+    if run.method is Method.FULL or run.recompute is not Recompute.FULL or not changed:
+        return ()
+    return (Saved("embedding, made to require gradients", f"{sizes.weight}·D", sizes.weight * sizes.hidden),)
 
 
 def hidden_itemsize(model: ModelSpec, sizes: Sizes) -> int:
