@@ -15,7 +15,7 @@ from vramcast.rules.saved.attention import attention, attention_segment
 from vramcast.rules.saved.feed_forward import dense, dense_segment
 from vramcast.rules.saved.mixture import mixture, mixture_segment
 from vramcast.rules.saved.norms import normed
-from vramcast.rules.saved.ops import Saved, Segment
+from vramcast.rules.saved.ops import Saved, Segment, rate
 from vramcast.rules.saved.recurrent import recurrent, recurrent_segment
 from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import Sizes
@@ -49,8 +49,8 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool, l
     read = _before(tape, norms, x)
     for mixer in layer.mixers:
         out = _mixed(tape, mixer, read.like() if layer.beside else read, masked=masked)
-        _after(tape, norms, out)
-        segments.append(_mixer_segment(mixer, sizes, tape.cut(), masked=masked))
+        saved, behind = tape.cut(), _after(tape, norms, out)
+        segments.append(_freed(_mixer_segment(mixer, sizes, (*saved, *behind), masked=masked), behind))
     if layer.ffn is not None:
         if not layer.parallel:
             x = x.like() if segments else x
@@ -59,9 +59,8 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool, l
         elif norms and not norms[0].after:
             read = _before(tape, norms, x)
         out = _fed_forward(tape, layer.ffn, read)
-        followed = sizes.dropout.residual > 0 or (bool(norms) and norms[0].after)
-        _after(tape, norms, out)
-        segment = _ffn_segment(layer.ffn, sizes, tape.cut(), out)
+        saved, behind = tape.cut(), _after(tape, norms, out)
+        segment = _freed(_ffn_segment(layer.ffn, sizes, (*saved, *behind), out), behind)
         beside = sizes.branch * sizes.hidden if layer.parallel and segments else 0  # what the mixer gave
         segments.append(
             replace(
@@ -69,8 +68,8 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool, l
                 forward=segment.forward + beside,
                 forward_adapter=segment.forward_adapter + beside,
                 forward_sum=segment.forward_sum + beside,
-                rerun=segment.rerun or followed,
-                followed=followed,
+                rerun=segment.rerun or bool(behind),
+                followed=bool(behind),
             )
         )
     return tuple(segments)
@@ -85,11 +84,19 @@ def _before(tape: Tape, norms: list[Norm], x: Value) -> Value:
     return normed(tape, norm, read)
 
 
-def _after(tape: Tape, norms: list[Norm], out: Value) -> None:
+def _after(tape: Tape, norms: list[Norm], out: Value) -> tuple[Saved, ...]:
+    """What is kept behind a part: its norm, dropout's mask."""
     if norms and norms[0].after:
         out = normed(tape, norms.pop(0), out)
     if tape.sizes.dropout.residual > 0 and not out.leaf:
         tape.note(Saved("residual dropout mask", "D", tape.sizes.hidden))
+    return tape.cut()
+
+
+def _freed(segment: Segment, behind: tuple[Saved, ...]) -> Segment:
+    """The segment, whose own backward begins when what was kept behind it is gone."""
+    gone = rate(behind).per_token
+    return replace(segment, output=segment.output - gone, inner=segment.inner - gone)
 
 
 def _mixed(tape: Tape, mixer: Mixer, x: Value, *, masked: bool) -> Value:

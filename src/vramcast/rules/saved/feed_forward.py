@@ -100,13 +100,13 @@ def dense_segment(ffn: Dense, sizes: Sizes, saved: tuple[Saved, ...], out: Value
     A dense feed-forward part that keeps `saved` and gives `out`, and the worst moment of its backward: at the product's gradient.
 
     Formula:  D (residual gradient) + s·3·F (gradients of product, activated, up; 2·F without a gate, unless the activation itself
-              ends in a product) - input of down, freed by then
+              ends in a product, or an adapter's gradient is added to its layer's) - input of down, freed by then
     Ignores:  the norm's backward, always smaller.
     """
     b, width = out.size if sizes.quantized else sizes.branch, ffn.width
     weights = ffn.weights(sizes.hidden)
     writer = [w for w in weights if w.name.startswith("down_proj")]
-    product = ffn.gated or ACTIVATION_TENSORS.get(ffn.activation, 1) > 1
+    product = ffn.gated or ACTIVATION_TENSORS.get(ffn.activation, 1) > 1 or "down_proj" in sizes.adapted
     gradients = (3 if product else 2) * b * width
     stream = sizes.stream * sizes.hidden
     running = projecting(sizes, "down_proj", width, b, held=False, norm_fp32=sizes.norms_copy)
