@@ -61,6 +61,7 @@ class _Allocation(NamedTuple):
     address: int
     bytes: int
     operator: Any
+    call: Any = None
     mark: str = ""
 
 
@@ -75,16 +76,20 @@ def allocations(program: Callable[[], object], resident: int) -> Curve:
     return _curve(events, resident)
 
 
-def _walk(node: Any, operator: Any) -> Iterator[_Allocation]:
+def _walk(node: Any, operator: Any, call: Any = None) -> Iterator[_Allocation]:
+    """Allocations with the operator that they are part of, and the outermost call, which may be of several operators."""
     if node.tag == _EventType.Allocation:
-        yield _Allocation(node.start_time_ns, node.extra_fields.ptr, node.extra_fields.alloc_size, operator)
+        made = node.extra_fields
+        yield _Allocation(node.start_time_ns, made.ptr, made.alloc_size, operator, call)
     elif node.tag == _EventType.TorchOp:
         if node.name.startswith(MARK):
-            yield _Allocation(node.start_time_ns, 0, 0, None, node.name.removeprefix(MARK))
+            yield _Allocation(node.start_time_ns, 0, 0, None, mark=node.name.removeprefix(MARK))
         elif operator is None and _is_one(node):
             operator = node
+        if call is None and node.name.startswith("aten::"):
+            call = node
     for child in node.children:
-        yield from _walk(child, operator)
+        yield from _walk(child, operator, call)
 
 
 def _is_one(node: Any) -> bool:
@@ -123,13 +128,14 @@ def _left_out(events: list[_Allocation]) -> set[int]:
     """What an operator takes for itself and gives back before it returns, and Python numbers."""
     born: dict[int, int] = {}
     out: set[int] = set()
-    for number, event in enumerate(events):
+    for place, event in enumerate(events):
         if event.bytes > 0:
-            born[event.address] = number
+            born[event.address] = place
         elif event.address in born:
             first = born.pop(event.address)
-            operator = events[first].operator
-            within = operator is not None and operator is event.operator
-            if within or (operator is None and events[first].bytes == NUMBER):
-                out |= {first, number}
+            made = events[first]
+            within = made.operator is not None and made.operator is event.operator
+            number = made.operator is None and made.bytes == NUMBER and made.call in (None, event.call)
+            if within or number:
+                out |= {first, place}
     return out

@@ -16,7 +16,7 @@ TIERS = ("allocated", "reserved", "process")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What both say of one case: bytes of (rules, trace) by tier, phase and category at the peak, and their worst moments."""
+    """What both say of one case: bytes of (rules, trace) by tier, phase and category at the peak, their worst moments, the rules' band."""
 
     name: str
     family: str
@@ -25,11 +25,18 @@ class Outcome:
     phases: dict[str, tuple[int, int]]
     categories: dict[str, tuple[int, int]]
     moments: tuple[str, str]
+    band: tuple[int, int]
 
     def apart(self, name: str) -> float:
         """(rules - trace) / trace of a tier or phase."""
         rules, trace = (self.tiers | self.phases)[name]
         return rules / trace - 1
+
+    @property
+    def within(self) -> bool:
+        """The trace's process tier lies in the rules' band."""
+        low, high = self.band
+        return low <= self.tiers["process"][1] <= high
 
     @property
     def largest(self) -> tuple[str, int]:
@@ -58,6 +65,7 @@ def compare(case: Case) -> Outcome:
         phases={str(phase): (_phase_peak(rules, phase), _phase_peak(trace, phase)) for phase in PHASES},
         categories={str(kind): (_held(rules, kind), _held(trace, kind)) for kind in Category},
         moments=(rules.peak.name, trace.peak.name),
+        band=(rules.tiers.low, rules.tiers.high),
     )
 
 

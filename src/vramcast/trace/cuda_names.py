@@ -43,7 +43,6 @@ class CudaNames(TorchFunctionMode):
             torch.device: _device_named,
             Tensor.pin_memory: _itself,
             Tensor.is_pinned: _no,
-            Tensor.record_stream: _itself,
             Tensor.get_device: _index,
             Tensor.data.__set__: _set_data,  # type: ignore[attr-defined]
             Tensor.__deepcopy__: _deepcopy,
@@ -53,8 +52,6 @@ class CudaNames(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        if func is Tensor.backward:
-            return self._backward(*args, **kwargs)
         if func is not torch.device:
             args = tuple(self.place(arg) for arg in args)
             kwargs = {name: self.place(value) for name, value in kwargs.items()}
@@ -91,15 +88,10 @@ class CudaNames(TorchFunctionMode):
     def _choose(self, kwargs: dict[str, Any]) -> None:
         """A tensor that is made without a device gets the program's default; no generator counts on shapes."""
         if kwargs.get("device") is None:
-            kwargs["device"] = self.place(_device.CURRENT_DEVICE)
+            kwargs["device"] = self.place(_device.CURRENT_DEVICE or "cpu")
         kwargs.pop("pin_memory", None)
         if kwargs["device"] == STANDIN:
             kwargs.pop("generator", None)
-
-    def _backward(self, tensor: Tensor, gradient: Any = None, *args: Any, **kwargs: Any) -> None:
-        """Hooks and recomputation within are the program's: they are seen."""
-        with self:
-            torch.autograd.backward(tensor, gradient, *args, **kwargs)
 
     def _cuda(self, tensor: Tensor, device: Any = None, non_blocking: bool = False, **kwargs: Any) -> Tensor:
         if isinstance(device, int) and device:
@@ -125,6 +117,7 @@ def rename(patches: Patches) -> None:
 
     patches.put(FakeTensor, "device", property(device))
     patches.put(FakeTensor, "is_cuda", property(is_cuda))
+    patches.put(FakeTensor, "record_stream", _itself)
     patches.put(torch.utils, "swap_tensors", swap)
 
 

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from vramcast.trace import standin
 from vramcast.trace.assumed import NO, ONE
 from vramcast.trace.notes import Notes
-from vramcast.trace.values import LARGEST, Values
+from vramcast.trace.values import LARGEST, WHOLE, Values
 
 
 class Readings:
@@ -30,6 +30,7 @@ class Readings:
             Tensor.numpy: self._numpy,
             Tensor.__array__: self._array,
             Tensor.__format__: _format,
+            Tensor.random_: self._random,
             Tensor.__repr__: _shown,
         }
         for name, answer in (("isnan", False), ("isinf", False), ("isfinite", True)):
@@ -62,6 +63,15 @@ class Readings:
 
     def _array(self, tensor: Tensor, dtype: Any = None) -> Any:
         return np.asarray(self._numpy(tensor), dtype=dtype)
+
+    def _random(self, tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Random whole numbers, such as seeds, are as good as any."""
+        result = tensor.random_(*args, **kwargs)
+        if isinstance(result, FakeTensor) and result.dtype in WHOLE and result.numel() <= LARGEST:
+            with _disable_current_modes():
+                known = torch.empty(result.shape, dtype=result.dtype, device="cpu").random_(*args)
+            self._values.know(result, known)
+        return result
 
     def _finite(self, function: Callable[..., Tensor], answer: bool) -> Callable[..., Tensor]:
         def ask(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -11,7 +11,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.amp import autocast_mode, grad_scaler
 from torch.optim import optimizer
-from torch.utils import _device, _foreach_utils
+from torch.utils import _device, _foreach_utils, checkpoint
 from torch.utils.data import DataLoader
 
 from vramcast.domain.errors import UnsupportedError
@@ -41,10 +41,12 @@ _IN_PROCESS = ("prefetch_factor", "persistent_workers", "timeout", "multiprocess
 def put_in_place(patches: Patches, notes: Notes, names: CudaNames, watcher: Watcher) -> None:
     """Everything of torch that the program must not meet as it is."""
     _autocast(patches)
-    _gradients(patches, watcher)
-    patches.put(_device.DeviceContext, "__torch_function__", _as_it_is)
+    _gradients(patches, names, watcher)
     patches.put(torch, "set_default_device", partial(_set_default_device, patches))
-    patches.put(torch, "get_default_device", lambda: _device.CURRENT_DEVICE)
+    patches.put(torch, "get_default_device", lambda: _device.CURRENT_DEVICE or torch.device("cpu"))
+    says = "nn.MultiheadAttention: its fast path for inference is off"
+    patches.answer(torch.backends.mha, "get_fastpath_enabled", lambda: False, says)
+    patches.put(nn.parallel.comm, "scatter", lambda tensor, *_, **__: (tensor.to(STANDIN),))
     patches.put(torch, "Generator", _generator_class(names))
     patches.answer(torch, "compile", partial(_left_eager, notes), "torch.compile")
     patches.put(nn.Module, "compile", lambda _, *__, **___: notes.not_followed(_COMPILED))
@@ -78,19 +80,29 @@ def _of_device(function: Callable[..., Any], device_type: Any = "cuda", *args: A
     return function(standin.NAME if device_type == "cuda" else device_type, *args)
 
 
-def _gradients(patches: Patches, watcher: Watcher) -> None:
-    """Backward passes are seen; optimizers take shapes for tensors; a scaled gradient is finite."""
+def _gradients(patches: Patches, names: CudaNames, watcher: Watcher) -> None:
+    """
+    Backward passes are seen, and hooks and recomputation within them are the program's.
+
+    Optimizers take shapes for tensors; a scaled gradient is finite; what a checkpoint compares was first seen within torch.
+    """
     run = torch.autograd.graph._engine_run_backward
+    compare = checkpoint._CheckpointFrame.check_recomputed_tensors_match
 
     def watched(*args: Any, **kwargs: Any) -> Any:
-        with watcher.backward():
+        with watcher.backward(), torch._C._EnableTorchFunction(), names:
             return run(*args, **kwargs)
+
+    def compared(*args: Any) -> None:
+        with torch._C.DisableTorchFunction():
+            compare(*args)
 
     def step(_: Any, optimizer: Any, __: Any, *args: Any, **kwargs: Any) -> Any:
         return optimizer.step(*args, **kwargs)
 
     for owner in (torch.autograd, torch.autograd.graph):
         patches.put(owner, "_engine_run_backward", watched)
+    patches.put(checkpoint._CheckpointFrame, "check_recomputed_tensors_match", compared)
     patches.answer(grad_scaler.GradScaler, "_maybe_opt_step", step, "GradScaler: gradients are taken to be finite")
     for module in (optimizer, _foreach_utils):
         patches.put(module, "_foreach_supported_types", [*module._foreach_supported_types, FakeTensor])
@@ -99,11 +111,6 @@ def _gradients(patches: Patches, watcher: Watcher) -> None:
 def _address(storage: torch.UntypedStorage) -> int:
     """No two storages have the same; of those that hold no bytes it is no address of data."""
     return storage._cdata if storage.device.type == "meta" else _ADDRESS(storage)
-
-
-def _as_it_is(_: Any, func: Any, __: Any, args: Any = (), kwargs: Any = None) -> Any:
-    """The device of a context is chosen where the program's functions are seen."""
-    return func(*args, **(kwargs or {}))
 
 
 def _set_default_device(patches: Patches, device: Any) -> None:

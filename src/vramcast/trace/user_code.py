@@ -12,6 +12,7 @@ from vramcast.domain.device import Device
 from vramcast.domain.errors import InputError
 from vramcast.domain.forecast import Phase
 from vramcast.trace import cuda_stand_in, files, imports, torch_patches
+from vramcast.trace import recurrent as _shapes_of_recurrent_cells  # noqa: F401
 from vramcast.trace.assumed import Assumed
 from vramcast.trace.attention import attention_of
 from vramcast.trace.cuda_names import CudaNames, rename
@@ -19,6 +20,7 @@ from vramcast.trace.cuda_stand_in import StandInCuda
 from vramcast.trace.kernels import Target, hidden
 from vramcast.trace.patches import Patches
 from vramcast.trace.program import Program
+from vramcast.trace.quiet import quiet
 from vramcast.trace.readings import Readings
 from vramcast.trace.session import tracing
 from vramcast.trace.values import Values
@@ -61,11 +63,17 @@ def trace(gpu: str | Device | None = None, steps: int | None = None) -> Iterator
 def _recorded(program: Program, steps: int | None) -> Iterator[None]:
     notes = program.notes
     patches = Patches(notes)
-    default = torch.get_default_device()
     target = _target(program.device)
     taken = partial(hidden, target=target)
     watcher = Watcher(steps)
-    with watcher.watching(), tracing(hidden=taken) as recorder, attention_of(target.capability), torch.device(default):
+    with (
+        quiet(),
+        watcher.watching(),
+        tracing(hidden=taken) as recorder,
+        attention_of(target.capability),
+        Assumed(notes, recorder.places),
+    ):
+        recorder.get_ready()
         watcher.recorder = recorder
         values = next(mode for mode in _get_current_dispatch_mode_stack() if isinstance(mode, Values))
         names = CudaNames(notes, Readings(notes, values), watcher)
@@ -77,7 +85,7 @@ def _recorded(program: Program, steps: int | None) -> Iterator[None]:
             rename(patches)
             cuda_stand_in.put_in_place(patches, StandInCuda(recorder, program.device))
             torch_patches.put_in_place(patches, notes, names, watcher)
-            with Assumed(notes, recorder.places), names:
+            with names:
                 yield
         finally:
             patches.undo()

@@ -90,6 +90,7 @@ class Watcher:
         with torch._C.DisableTorchFunction():
             self.recorder.label_since(self._began, Category.ACTIVATIONS)
             if not self._backward:
+                self._stop_in_time()
                 self._phase(Phase.BACKWARD, "backward")
         self._backward += 1
         try:
@@ -118,6 +119,7 @@ class Watcher:
         self._parameters(module.parameters())
         self.recorder.label(module.buffers(), Category.PARAMETERS)
         if torch.is_grad_enabled():
+            self._stop_in_time()
             self._phase(Phase.FORWARD, "forward")
         else:
             self._phase(Phase.EVALUATE, "forward without gradients")
@@ -172,5 +174,8 @@ class Watcher:
             self._began = self.recorder.now
         self._counts[id(optimizer)] = self._counts.get(id(optimizer), 0) + 1
         self.steps = max(self._counts.values())
+
+    def _stop_in_time(self) -> None:
+        """The loop goes round to the next pass: what follows the last step has been seen."""
         if self._limit is not None and self.steps >= self._limit:
             raise StepsDone
