@@ -1,8 +1,9 @@
 """What to change when a run does not fit: one option at a time, each tried."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from vramcast.app.engines import Progress
 from vramcast.app.predict import predict
 from vramcast.domain.errors import VramcastError
 from vramcast.domain.forecast import Engine, Forecast
@@ -31,19 +32,29 @@ class SingleChange:
 
 def single_changes(forecast: Forecast, stack: str | None, options: dict[str, object]) -> tuple[SingleChange, ...]:
     """
-    Changes of one option that lower the need of `forecast`, which `options` and `stack` gave, by at least 2 %.
+    Changes of one option that lower the need of `forecast`, which `options` and `stack` gave, by at least 2 %, by rules.
 
     First those with which the run fits, the gentlest first (what changes no result before what changes the batch, before
     what changes the method); then the rest, the one that saves most first.
     """
-    found = [
-        SingleChange(option=option, value=value, forecast=changed)
-        for option, value in _candidates(forecast.run, forecast.stack)
-        if (changed := _try(forecast, stack, {**options, option: value}))
-        and changed.tiers.process <= WORTH_IT * forecast.tiers.process
-    ]
-    others = sorted((one for one in found if not one.fits), key=lambda one: one.forecast.tiers.process)
-    return (*(one for one in found if one.fits), *others)
+    return _lower(
+        forecast, options, lambda changed: predict(forecast.model, None, forecast.device, stack=stack, **changed)
+    )  # type: ignore[arg-type]
+
+
+def traced_changes(
+    name: str, forecast: Forecast, stack: str | None, options: dict[str, object], progress: Progress | None = None
+) -> tuple[SingleChange, ...]:
+    """The same of the model called `name`, each change run by the trace; `progress` hears which."""
+
+    def answer(changed: dict[str, object]) -> Forecast:
+        if progress:
+            progress(
+                ", ".join(f"{option} {value}" for option, value in changed.items() if options.get(option) != value)
+            )
+        return predict(name, None, forecast.device, stack=stack, engine=Engine.TRACE, **changed)  # type: ignore[arg-type]
+
+    return _lower(forecast, options, answer)
 
 
 def retraced(name: str, change: SingleChange, stack: str | None, options: dict[str, object]) -> SingleChange:
@@ -53,18 +64,35 @@ def retraced(name: str, change: SingleChange, stack: str | None, options: dict[s
     Raises:
         InputError, UnsupportedError: as `predict`.
     """
-    kept = {key: value for key, value in options.items() if key != "memory"}
-    changed = {**kept, change.option: change.value}
-    forecast = predict(name, None, change.forecast.device, stack=stack, engine=Engine.TRACE, **changed)  # type: ignore[arg-type]
+    changed = {**_without_memory(options), change.option: change.value}
+    device = change.forecast.device
+    forecast = predict(name, None, device, stack=stack, engine=Engine.TRACE, **changed)  # type: ignore[arg-type]
     return replace(change, forecast=forecast)
 
 
-def _try(forecast: Forecast, stack: str | None, options: dict[str, object]) -> Forecast | None:
-    options = {name: value for name, value in options.items() if name != "memory"}
+def _lower(
+    forecast: Forecast, options: dict[str, object], answer: Callable[[dict[str, object]], Forecast]
+) -> tuple[SingleChange, ...]:
+    found = [
+        SingleChange(option=option, value=value, forecast=changed)
+        for option, value in _candidates(forecast.run, forecast.stack)
+        if (changed := _try(answer, {**_without_memory(options), option: value}))
+        and changed.tiers.process <= WORTH_IT * forecast.tiers.process
+    ]
+    others = sorted((one for one in found if not one.fits), key=lambda one: one.forecast.tiers.process)
+    return (*(one for one in found if one.fits), *others)
+
+
+def _try(answer: Callable[[dict[str, object]], Forecast], options: dict[str, object]) -> Forecast | None:
     try:
-        return predict(forecast.model, None, forecast.device, stack=stack, **options)  # type: ignore[arg-type]
+        return answer(options)
     except VramcastError:  # the change contradicts another option of the user's
         return None
+
+
+def _without_memory(options: dict[str, object]) -> dict[str, object]:
+    """The device is known already."""
+    return {name: value for name, value in options.items() if name != "memory"}
 
 
 def _candidates(run: Run, stack: Stack) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ PROGRAM = "vramcast"
 COMPLETION = "_VRAMCAST_COMPLETE"
 COMMANDS = {
     "predict": "How much memory a run needs, and whether it fits.",
-    "explain": "The derivation: every formula, with letters, with numbers, in bytes.",
+    "explain": "The derivation: every formula, with letters, with numbers, in bytes; and what would lower the need.",
     "methods": "Full training, LoRA and QLoRA side by side, against the rules of thumb.",
     "trace": "Your own training script, run without a GPU: what it would hold.",
     "compare": "What changed between two forecasts, term by term.",

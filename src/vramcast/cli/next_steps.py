@@ -32,6 +32,19 @@ def next_steps(context: click.Context, forecast: Forecast) -> list[NextStep]:
     return [*(_change(context, change) for change in _answered(context, forecast, changes[:MOST])), _explain(context)]
 
 
+def lower(context: click.Context, forecast: Forecast) -> list[tuple[str, Forecast]]:
+    """Every single change that lowers the need, as flags with the forecast that follows, by the engine that answered."""
+    from vramcast.app.single_changes import single_changes, traced_changes
+
+    model, stack, words = context.params["model"], context.params["stack"], run_words_of(context.params)
+    if forecast.engine is Engine.RULES:
+        changes = single_changes(forecast, stack, words)
+    else:
+        with shown_progress(f"tracing what would lower it for {model}") as progress:
+            changes = traced_changes(model, forecast, stack, words, progress)
+    return [(_flag(change), change.forecast) for change in changes]
+
+
 def _answered(
     context: click.Context, forecast: Forecast, changes: "tuple[SingleChange, ...]"
 ) -> "tuple[SingleChange, ...]":
@@ -50,7 +63,11 @@ def _explain(context: click.Context) -> NextStep:
 
 
 def _change(context: click.Context, change: "SingleChange") -> NextStep:
-    flag = f"--{change.option.replace('_', '-')} {change.value}"
     return NextStep(
-        (*PREDICT, *typed(context, **{change.option: change.value})), f"{flag}: {need_words(change.forecast)}"
+        (*PREDICT, *typed(context, **{change.option: change.value})),
+        f"{_flag(change)}: {need_words(change.forecast)}",
     )
+
+
+def _flag(change: "SingleChange") -> str:
+    return f"--{change.option.replace('_', '-')} {change.value}"

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from vramcast.domain.forecast import Category, Forecast, Instant, Term
 from vramcast.render.assumed import assumed_lines, unmodelled_lines
+from vramcast.render.changes import changes_lines
 from vramcast.render.derivation import SIZE, sized, term_lines
 from vramcast.render.formula import number
 from vramcast.render.letters import LETTERS, known_values, letters_in
@@ -25,8 +26,13 @@ _GROUPS = (
 _INDENT = "  "
 
 
-def explain_text(forecast: Forecast, style: Style) -> str:
-    """Letters, the terms at the peak, those of other moments, the moments that competed, the tiers, what was assumed."""
+def explain_text(forecast: Forecast, style: Style, changes: Sequence[tuple[str, Forecast]] = ()) -> str:
+    """
+    The derivation as text.
+
+    Letters, the terms at the peak, those of other moments, the moments that competed, the tiers, what would lower the need
+    (`changes`: flags, and the forecast that follows), what was assumed.
+    """
     elsewhere = _elsewhere(forecast)
     shown = [*terms_in_order(forecast.terms), *elsewhere]
     known = known_values(forecast.model, shown)
@@ -36,6 +42,7 @@ def explain_text(forecast: Forecast, style: Style) -> str:
         parts.append(_group(title, terms, known, style))
     parts += [_others(elsewhere, known, style), _instants(forecast, style)]
     parts += [[*_title("the three tiers", "", style), *tiers_lines(forecast, style)]]
+    parts += [changes_lines(forecast, changes, style)]
     parts += [assumed_lines(forecast.assumptions, style), unmodelled_lines(forecast.unmodelled, style)]
     return style.finish([line for part in parts if part for line in ("", *part)][1:])
 

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from transformers import PreTrainedModel
-
 from vramcast.domain.device import Device
 from vramcast.domain.forecast import Assumption, Category, Engine, Forecast, Phase
 from vramcast.domain.model import ModelSpec
@@ -86,7 +84,6 @@ def _traced(
             recorder.belong(tensors, weight)
             recorder.label(tensors, Category.PARAMETERS)
         if isinstance(run, ServeRun):
-            assert isinstance(built.model, PreTrainedModel)  # adapters are trained, not served
             serve(built.model, run, recorder, progress=progress)
         else:
             train(built.model, run, stack, recorder, progress=progress)

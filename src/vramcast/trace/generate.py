@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel
 
 from vramcast.domain.errors import InputError, UnsupportedError
@@ -21,7 +21,7 @@ Progress = Callable[[str], None]
 
 
 def serve(
-    model: PreTrainedModel,
+    model: nn.Module,
     run: ServeRun,
     recorder: Recorder,
     *,
@@ -45,6 +45,7 @@ def serve(
         UnsupportedError: the model cannot be served with this cache, or a package for it is missing, or the model reads a
             prompt in one pass only.
     """
+    assert isinstance(model, PreTrainedModel)  # adapters are trained, not served
     prompt = run.max_model_len - decode_steps
     if prompt < 1:
         raise InputError(f"{run.max_model_len} tokens leave no prompt beside {decode_steps} generated ones")
