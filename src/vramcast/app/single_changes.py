@@ -37,9 +37,11 @@ def single_changes(forecast: Forecast, stack: str | None, options: dict[str, obj
     First those with which the run fits, the gentlest first (what changes no result before what changes the batch, before
     what changes the method); then the rest, the one that saves most first.
     """
-    return _lower(
-        forecast, options, lambda changed: predict(forecast.model, None, forecast.device, stack=stack, **changed)
-    )  # type: ignore[arg-type]
+
+    def answer(changed: dict[str, object]) -> Forecast:
+        return predict(forecast.model, None, forecast.device, stack=stack, **changed)  # type: ignore[arg-type]
+
+    return _lower(forecast, options, answer)
 
 
 def traced_changes(
