@@ -8,18 +8,15 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
-    UnsupportedOperatorException,
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vramcast.domain.errors import UnsupportedError
 from vramcast.trace.notes import Notes
-from vramcast.trace.places import Places
 
 Operator = torch._ops.OpOverload
 _aten = torch.ops.aten
 ONE, NO = 1, False
-_NEEDS_MEMORY = ("data pointer", "data_ptr", "storage_ptr")
 _EVERYTHING: dict[Operator, Callable[..., Any]] = {
     _aten.index.Tensor: lambda x, indices: _aten.index.Tensor(x, _spread(indices)),
     _aten.nonzero.default: lambda x: x.new_empty((x.numel(), x.dim()), dtype=torch.long),
@@ -40,26 +37,20 @@ class Assumed(TorchDispatchMode):
     Within an operator nothing of what was renamed for the program is seen: devices have their true names.
     """
 
-    def __init__(self, notes: Notes, places: Places) -> None:
+    def __init__(self, notes: Notes) -> None:
         super().__init__()
         self._notes = notes
-        self._places = places
 
     def __torch_dispatch__(self, func: Operator, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         with torch._C.DisableTorchFunction():
             try:
                 return func(*args, **kwargs)
-            except DataDependentOutputException:
-                return self._value(func, args)
-            except DynamicOutputShapeException:
-                return self._selection(func, args, kwargs)
-            except (UnsupportedOperatorException, NotImplementedError) as error:
-                raise self._unsupported(func) from error
-            except RuntimeError as error:
-                if any(word in str(error) for word in _NEEDS_MEMORY):
-                    raise self._unsupported(func) from error
-                error.add_note(f"operator {func}{self._where()}")
+            except UnsupportedError as error:
+                if isinstance(error.__cause__, DataDependentOutputException):
+                    return self._value(func, args)
+                if isinstance(error.__cause__, DynamicOutputShapeException) and func in _EVERYTHING:
+                    return self._selection(func, args, kwargs)
                 raise
 
     def _value(self, func: Operator, args: Any) -> Any:
@@ -72,20 +63,8 @@ class Assumed(TorchDispatchMode):
         return value
 
     def _selection(self, func: Operator, args: Any, kwargs: Any) -> Any:
-        if func not in _EVERYTHING:
-            raise self._unsupported(func)
         self._notes.assumed(f"a selection by values ({func._schema.name.partition('::')[2]}) was", "everything")
         return _EVERYTHING[func](*args, **kwargs)
-
-    def _unsupported(self, func: Operator) -> UnsupportedError:
-        return UnsupportedError(
-            f"operator {func}{self._where()} cannot be followed: it does not run on shapes alone",
-            "custom CUDA and Triton kernels need a registered fake: torch.library.register_fake",
-        )
-
-    def _where(self) -> str:
-        path = self._places.now().path
-        return f" in module {path}" if path else ""
 
 
 def _spread(indices: Sequence[Tensor | None]) -> list[Tensor | None]:

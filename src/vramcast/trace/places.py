@@ -81,6 +81,11 @@ class Places:
         """A module's forward pass runs inside a backward pass."""
         return bool(self._thread().stack) and torch._C._current_autograd_node() is not None
 
+    @property
+    def in_backward(self) -> bool:
+        """A node of the backward pass runs, and no module's forward pass."""
+        return not self._thread().stack and torch._C._current_autograd_node() is not None
+
     def now(self) -> Place:
         """The place of the operator that runs now."""
         thread = self._thread()

@@ -18,6 +18,7 @@ from vramcast.trace.attention import attend
 from vramcast.trace.in_place import IN_PLACE, InPlace
 from vramcast.trace.kinds import Kinds
 from vramcast.trace.places import OUTSIDE, Place, Places, place_of
+from vramcast.trace.unsupported import unsupported
 
 Operator = torch._ops.OpOverload
 HiddenBytes = Callable[[Operator, Any, Any, Any], Iterable[Any]]
@@ -79,7 +80,13 @@ class Recorder(TorchDispatchMode):
                 return attend(*args, **kwargs)
         if func in IN_PLACE:
             func = self._in_place.operator(func, args) or func
-        result = func(*args, **kwargs)
+        try:
+            result = func(*args, **kwargs)
+        except RuntimeError as error:
+            told = unsupported(error, func, self.places)
+            if told is None:
+                raise
+            raise told from error
         self._record(func, args, kwargs, result)
         return result
 

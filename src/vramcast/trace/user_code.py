@@ -71,7 +71,7 @@ def _recorded(program: Program, steps: int | None) -> Iterator[None]:
         watcher.watching(),
         tracing(hidden=taken) as recorder,
         attention_of(target.capability),
-        Assumed(notes, recorder.places),
+        Assumed(notes),
     ):
         recorder.get_ready()
         watcher.recorder = recorder
