@@ -110,7 +110,7 @@ def _moments(block: Block, run: TrainRun, place: _Place) -> Iterator[Moment]:
         fresh = segment.output_grads if full else 0
         behind = casts - (segment.output_matrix if copied else 0)
         moments = [
-            ("output projection", output, segment.once, weight, fresh, casts),
+            (segment.output_name, output, segment.once, weight, fresh, casts),
             (segment.inner_name, inner, segment.once, 0, 0, behind),
         ]
         if recomputed and segment.rerun:

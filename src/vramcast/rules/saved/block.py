@@ -13,7 +13,7 @@ from vramcast.domain.recurrent import LinearAttention, StateSpace
 from vramcast.domain.weights import WeightKind
 from vramcast.rules.saved.attention import attention, attention_segment
 from vramcast.rules.saved.feed_forward import dense, dense_segment
-from vramcast.rules.saved.mixture import mixture, mixture_segment
+from vramcast.rules.saved.mixture import mixture, mixture_segments
 from vramcast.rules.saved.norms import normed
 from vramcast.rules.saved.ops import Saved, Segment, rate
 from vramcast.rules.saved.recurrent import recurrent, recurrent_segment
@@ -58,9 +58,11 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool, l
             read = _before(tape, norms, x) if segments else read
         elif norms and not norms[0].after:
             read = _before(tape, norms, x)
-        out = _fed_forward(tape, layer.ffn, read)
+        out, parts = _fed_forward(tape, layer.ffn, read)
         saved, behind = tape.cut(), _after(tape, norms, out)
-        segment = _freed(_ffn_segment(layer.ffn, sizes, (*saved, *behind), out), behind)
+        *made, last = _ffn_segments(layer.ffn, sizes, (*parts, (*saved, *behind)), out)
+        segment = _freed(last, behind)
+        segments.extend(made)
         beside = sizes.branch * sizes.hidden if layer.parallel and segments else 0  # what the mixer gave
         segments.append(
             replace(
@@ -116,12 +118,17 @@ def _mixer_segment(mixer: Mixer, sizes: Sizes, saved: tuple[Saved, ...], *, mask
     return recurrent_segment(mixer, sizes, saved)
 
 
-def _fed_forward(tape: Tape, ffn: Dense | MixtureOfExperts, x: Value) -> Value:
-    return dense(tape, ffn, x) if isinstance(ffn, Dense) else mixture(tape, ffn, x)
+def _fed_forward(tape: Tape, ffn: Dense | MixtureOfExperts, x: Value) -> tuple[Value, tuple[tuple[Saved, ...], ...]]:
+    """The output, and what all segments but the last keep; that of the last is on the tape."""
+    return (dense(tape, ffn, x), ()) if isinstance(ffn, Dense) else mixture(tape, ffn, x)
 
 
-def _ffn_segment(ffn: Dense | MixtureOfExperts, sizes: Sizes, saved: tuple[Saved, ...], out: Value) -> Segment:
-    return dense_segment(ffn, sizes, saved, out) if isinstance(ffn, Dense) else mixture_segment(ffn, sizes, saved)
+def _ffn_segments(
+    ffn: Dense | MixtureOfExperts, sizes: Sizes, kept: tuple[tuple[Saved, ...], ...], out: Value
+) -> tuple[Segment, ...]:
+    if isinstance(ffn, Dense):
+        return (dense_segment(ffn, sizes, kept[0], out),)
+    return mixture_segments(ffn, sizes, kept)
 
 
 def _refuse(layer: Layer) -> None:

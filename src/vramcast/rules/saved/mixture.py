@@ -4,9 +4,12 @@ Mixtures of experts: routing, dispatch, the experts' own tensors, the shared exp
 Letters: D hidden, F expert width, E experts, k experts per token.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from vramcast.domain.family_code import Routing
 from vramcast.domain.feed_forward import MixtureOfExperts
-from vramcast.domain.weights import WeightKind
+from vramcast.domain.weights import Weight, WeightKind
 from vramcast.rules.saved.feed_forward import activated, dense, gated_product
 from vramcast.rules.saved.linears import linear
 from vramcast.rules.saved.ops import FULL, Saved, Segment, multiplied
@@ -16,9 +19,11 @@ from vramcast.rules.sizes import Sizes
 INT32, INT64 = 4, 8
 
 
-def mixture(tape: Tape, ffn: MixtureOfExperts, x: Value) -> Value:
+def mixture(tape: Tape, ffn: MixtureOfExperts, x: Value) -> tuple[Value, tuple[tuple[Saved, ...], ...]]:
     """
-    The output of a mixture that reads `x`, of which each token visits k of E experts; what it keeps goes on the tape.
+    The output of a mixture that reads `x`, of which each token visits k of E experts, and what is kept before its last part.
+
+    The rest of what it keeps is on the tape.
 
     Formula:  `_router` + k·[s·D (gathered input, if trained) + s·2·F gate and up + s·F activated + s·F product (if
               trained) + s·D output + weight + 3·8 indices (+ 8 for biases)] + 4·E once (offsets)
@@ -26,10 +31,10 @@ def mixture(tape: Tape, ffn: MixtureOfExperts, x: Value) -> Value:
     Source:   transformers 5.23 integrations/moe.py (grouped_mm experts, which autocast does not touch),
               modeling_mixtral.py, modeling_qwen2_moe.py, modeling_deepseek_v3.py, modeling_gpt_oss.py.
     Ignores:  uneven routing (sizes do not depend on it here), the load-balancing loss, more than one group of experts,
-              routers of other families (taken as Mixtral's), adapters on fused experts.
+              routers of other families (taken as Mixtral's), what PEFT adds to a weight and drops again.
     """
     weight = _router(tape, ffn, x)
-    _experts(tape, ffn)
+    parts = _experts(tape, ffn)
     tape.keep(Value(ffn.top_k, weight, "k"), "weights of the chosen experts, gathered")
     if ffn.shared:
         out = dense(tape, ffn.shared, x)
@@ -37,7 +42,7 @@ def mixture(tape: Tape, ffn: MixtureOfExperts, x: Value) -> Value:
             gate = linear(tape, "shared_expert_gate", x, 1, "1")
             tape.keep(gate.like(), "opened gate of the shared expert")
             tape.keep(out, "output of the shared expert")
-    return x.like(tape.sizes.branch)
+    return x.like(tape.sizes.branch), parts
 
 
 def _router(tape: Tape, ffn: MixtureOfExperts, x: Value) -> int:
@@ -46,11 +51,15 @@ def _router(tape: Tape, ffn: MixtureOfExperts, x: Value) -> int:
 
     Formula:  input (in FP32 for -fp32 routings, whose cast weight is kept too: 4·E·D once) + 4·E (softmax; a sigmoid in the type of its input)
               + 8·k (choice) + 4·k + 4 (weights and their sum, where they are divided by it)
+              input, if its weight is trained or adapted (PEFT adds the update to it)
               sigmoid-fp32: + E + 24 (mask, choice of groups);  chosen: s·k in place of 4·E
     """
     k, experts = ffn.top_k, ffn.experts + ffn.zero_experts
     in_fp32 = ffn.routing in (Routing.SOFTMAX_FP32, Routing.SIGMOID_FP32)
-    logits = linear(tape, "router", x.cast(FULL) if in_fp32 else x, experts, "E")
+    read = x.cast(FULL) if in_fp32 else x
+    logits = linear(tape, "router", read, experts, "E")
+    if "router" in tape.sizes.merged:
+        tape.keep(read.cast(tape.sizes.compute) if tape.sizes.autocast else read, "input of the adapted router")
     if in_fp32 and tape.sizes.stream != FULL:
         size = logits.size
         tape.note(Saved("the router's weight, cast", f"{size}·E·D", 0, once=size * experts * tape.sizes.hidden))
@@ -68,53 +77,97 @@ def _router(tape: Tape, ffn: MixtureOfExperts, x: Value) -> int:
     return logits.size if ffn.routing is Routing.SOFTMAX_CAST else scores
 
 
-def _experts(tape: Tape, ffn: MixtureOfExperts) -> None:
+def _experts(tape: Tape, ffn: MixtureOfExperts) -> tuple[tuple[Saved, ...], ...]:
+    """What the products and the activation keep, apart from each other; the last of it is still on the tape."""
     k, hidden, width = ffn.top_k, tape.sizes.hidden, ffn.width
     s = tape.sizes.stream  # autocast leaves the grouped product in its weights' format
     merged = [w for w in ffn.weights(hidden) if w.kind is WeightKind.EXPERTS and w.name in tape.sizes.merged]
     learns = tape.sizes.trains_weights or bool(merged)
-    for w in merged:
-        size = tape.sizes.weight * w.parameters
-        tape.note(
-            Saved(f"{w.name} of all experts with their update", f"{tape.sizes.weight}·E·d_out·d_in", 0, once=size)
-        )
     first = Value(k * width * (2 if ffn.gated else 1), s, "k·2·F" if ffn.gated else "k·F")
     if learns:
         tape.keep(Value(k * hidden, s, "k·D"), "gathered input")
+    for w in merged:
+        if w.name != "down_proj":
+            _with_update(tape, w)
+    routed = tape.cut()
     if ffn.gated:
         inner = gated_product(tape, ffn.activation, first.view(k * width, "k·F"), first.view(k * width, "k·F"))
     else:
         inner = activated(tape, ffn.activation, first)
+    gated = tape.cut()
     if learns:
         tape.keep(inner, "product")
+    for w in merged:
+        if w.name == "down_proj":
+            _with_update(tape, w)
+    written = tape.cut()
     tape.keep(Value(k * hidden, s, "k·D"), "output of the chosen experts")
     tape.note(Saved("dispatch indices", f"k·{3 * INT64}", k * 3 * INT64))
     if ffn.bias and tape.sizes.trains_weights:
         tape.note(Saved("indices of biases", f"k·{INT64}", k * INT64))
     tape.note(Saved("where each expert's tokens begin", f"{INT32}·E", 0, once=INT32 * ffn.experts))
+    return routed, gated, written
 
 
-def mixture_segment(ffn: MixtureOfExperts, sizes: Sizes, saved: tuple[Saved, ...]) -> Segment:
+def _with_update(tape: Tape, w: Weight) -> None:
+    """Keeps adapted experts' weight with its update, which their product reads."""
+    size = tape.sizes.weight
+    formula = f"{size}·E·d_out·d_in"
+    tape.note(Saved(f"{w.name} of all experts with their update", formula, 0, once=size * w.parameters))
+
+
+def mixture_segments(ffn: MixtureOfExperts, sizes: Sizes, kept: Sequence[tuple[Saved, ...]]) -> tuple[Segment, ...]:
     """
-    A mixture that keeps `saved`, and the worst moment of its backward: inside the experts.
+    A mixture as four segments that keep `kept`, each with the worst moment of its own backward.
 
-    Formula:  D + k·(s·D + s·3·F) - k·s·F (the product, freed by then, if trained)
-              (+ s·E·d_out·d_in once: the gradient of the largest adapted expert tensor, whole before it becomes the
-              adapters')
+    Formula:  last first, each with s·D (residual gradient); every segment is gone when the one before it begins:
+              weights of the experts: 3·k·s·D (the results' gradient, scattered; its products with weights and results)
+              second product: k·s·D + k·s·F (gradients of its output and input)
+              gated product: 3·k·s·F (gradients of product, activated, up; 2·F without a gate)
+              first product: 2·k·s·F + k·s·D (gradients of its output and input)
+              + s·E·d_out·d_in once for both products of adapted experts: the gradient of the weight with its update, whole
+              before it becomes the adapters'
+    Source:   transformers 5.23 integrations/moe.py (grouped_mm_experts_forward); torch derivatives of index, mul, _grouped_mm.
     """
-    b, k = sizes.branch, ffn.top_k
-    weights = ffn.weights(sizes.hidden)
-    merged = [w.parameters for w in weights if w.kind is WeightKind.EXPERTS and w.name in sizes.merged]
-    freed = k * b * ffn.width if sizes.trains_weights or merged else 0
-    output = sizes.stream * sizes.hidden + k * b * (sizes.hidden + ffn.width)
+    size, k, hidden = sizes.stream, ffn.top_k, sizes.hidden
+    wide, first = k * ffn.width * size, (2 if ffn.gated else 1) * k * ffn.width * size
+    chosen = k * hidden * size
+    weights = ffn.weights(hidden)
+    shared = ffn.shared.weights(hidden) if ffn.shared else ()
+    behind = tuple(w for w in weights if w in shared or w.name == "shared_expert_gate")
+    second = tuple(w for w in weights if w.name.startswith("down_proj") and w not in behind)
+    before = tuple(w for w in weights if w not in behind and w not in second)
+    opening = tuple(w for w in before if w.name.startswith(("gate", "up")))
+    routed, gated, written, weighed = kept
+    return (
+        _part("experts' first product", routed, first + chosen, sizes, before, opening),
+        _part("experts' gated product" if ffn.gated else "experts' activation", gated, first + wide, sizes),
+        _part("experts' second product", written, chosen + wide, sizes, second, second),
+        replace(
+            _part("experts' weights", weighed, 3 * chosen, sizes, behind, behind), forward=size * hidden + 2 * chosen
+        ),
+    )
+
+
+def _part(
+    name: str,
+    saved: tuple[Saved, ...],
+    allocated: int,
+    sizes: Sizes,
+    weights: Sequence[Weight] = (),
+    writing: Sequence[Weight] = (),
+) -> Segment:
+    """A part of the mixture that holds `weights`, with the moment `name`, at which gradients of `writing` exist."""
+    width = sizes.stream * sizes.hidden + allocated
     return Segment(
         name="mixture of experts",
         saved=saved,
-        output=output,
-        inner=output + (2 if ffn.gated else 1) * k * b * ffn.width - freed,
-        inner_name="experts' product",
-        once=sizes.weight * max(merged, default=0),
-        output_grads=sum(w.parameters for w in weights if w.name == "down_proj"),
+        output=width,
+        output_name=name,
+        inner=width,
+        inner_name=name,
+        once=sizes.weight * max((w.parameters for w in writing if w.name in sizes.merged), default=0),
+        output_grads=sum(w.parameters for w in writing),
         parameters=sum(w.parameters for w in weights),
         matrices=multiplied(weights),
     )

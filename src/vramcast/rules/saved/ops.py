@@ -69,7 +69,7 @@ class Segment:
         forward_pairs: bytes per B · T² beyond `saved` while the softmax runs forward.
         inner: bytes per token beyond `saved` at the worst moment inside (the product's or the kernel's backward);
             inner_pairs: the same per B · T².
-        inner_name: what runs then.
+        inner_name, output_name: what runs then, and at the output projection's moment.
         once: bytes beyond `saved` at both moments that do not grow with the batch.
         output_grads: parameters of the output projection, whose gradients exist at both moments.
         parameters: parameters of the segment; matrices, output_matrix: those of them, and of its output projection, that
@@ -81,6 +81,7 @@ class Segment:
     output: int
     inner: int
     inner_name: str
+    output_name: str = "output projection"
     forward: int = 0
     forward_adapter: int = 0
     forward_sum: int = 0
