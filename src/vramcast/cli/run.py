@@ -44,6 +44,7 @@ def guarded(work: Callable[[], int], *, debug: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that closing stdout says nothing either
         return READER_GONE
     except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
         return INTERRUPTED
     except Exception:  # noqa: BLE001  (whatever it is, it must not look like the answer "does not fit")
         _traceback()
