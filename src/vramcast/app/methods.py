@@ -126,7 +126,7 @@ def _gap(forecast: Forecast, static: list[Term], gap: int) -> list[Part]:
     parts = [Part(_of_adapters(term), term.formula, term.bytes) for term in rest if term.bytes]
     own = gap - sum(part.bytes for part in parts)
     if run.method is Method.QLORA and base.parts:
-        kept = base.parts[1].bytes - round(0.5 * forecast.model.parameters) + base.parts[0].bytes
+        kept = sum(part.bytes for part in base.parts) - round(0.5 * forecast.model.parameters)
         assert kept == own, (kept, own)
         parts.insert(
             0, Part("scales, and what is not quantised (embeddings, head, norms)", "q·Φ_q + s·Φ_rest - Φ/2", own)

@@ -117,14 +117,20 @@ def _training(run: TrainRun, stack: Stack) -> Iterator[tuple[str, str]]:
         yield "precision", Precision.BF16
     if run.micro_batch > 1:
         yield "micro_batch", str(run.micro_batch // 2)
+    yield from _method(run)
+    if run.seq_len >= 2 * SHORTEST:
+        yield "seq_len", str(run.seq_len // 2)
+
+
+def _method(run: TrainRun) -> Iterator[tuple[str, str]]:
     match run.method:
         case Method.FULL:
             yield "method", Method.LORA
             yield "method", Method.QLORA
         case Method.LORA:
             yield "method", Method.QLORA
-    if run.seq_len >= 2 * SHORTEST:
-        yield "seq_len", str(run.seq_len // 2)
+        case Method.QLORA if run.quantization is not None and run.quantization.format.bits_per_value > 5:
+            yield "base_format", "nf4-dq"
 
 
 def _serving(run: ServeRun) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,7 @@ from vramcast.domain.stack import Stack
 
 Word = TypeVar("Word", bound=StrEnum)
 AMPERE = (8, 0)
-FOUR_BIT = ("nf4", "nf4-dq", "fp4", "fp4-dq")
+BASE_FORMATS = ("nf4", "nf4-dq", "fp4", "fp4-dq", "int8")
 SEQ_LEN = 2048
 RANK = 16
 
@@ -151,8 +151,8 @@ def _quantization(chooser: Chooser) -> Quantization:
         name = "nf4-dq"
         chooser.assume("base_format", name, "NF4 with double quantisation, as arXiv:2305.14314")
     found = find_format(name)
-    if found.name not in FOUR_BIT:
-        raise InputError(f"QLoRA's base cannot be {found.label}", f"--base-format one of: {', '.join(FOUR_BIT)}")
+    if found.name not in BASE_FORMATS:
+        raise InputError(f"QLoRA's base cannot be {found.label}", f"--base-format one of: {', '.join(BASE_FORMATS)}")
     return Quantization(format=found, upcast=chooser.yes("kbit_upcast", fallback=False))
 
 
@@ -168,4 +168,4 @@ def _check(options: Options, run: TrainRun) -> None:
             "--precision bf16, or --method full",
         )
     if run.method is Method.QLORA and run.precision.weight_itemsize == 4:
-        raise InputError("a 4-bit base is computed in half precision", "--precision bf16 or fp16")
+        raise InputError("a quantised base is computed in half precision", "--precision bf16 or fp16")

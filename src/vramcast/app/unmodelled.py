@@ -18,16 +18,16 @@ def unmodelled(model: ModelSpec, run: Run) -> tuple[str, ...]:
         notes.append("an engine's own reserves, CUDA graphs, and requests of different lengths")
     else:
         notes.extend(_training(model, run))
-    if model.model_type in OWN_LINEARS and _four_bit(run):
-        notes.append("4-bit linear layers: transformers 5.23 leaves this family's own class of them as they are")
+    if model.model_type in OWN_LINEARS and _quantized(run):
+        notes.append("quantised linear layers: transformers 5.23 leaves this family's own class of them as they are")
     notes.append("other processes and the display on the same device")
     return tuple(dict.fromkeys(notes))
 
 
-def _four_bit(run: Run) -> bool:
+def _quantized(run: Run) -> bool:
     if isinstance(run, ServeRun):
         return run.weight_format is not None and run.weight_format.kind is FormatKind.CODEBOOK
-    return run.quantization is not None and run.quantization.format.kind is FormatKind.CODEBOOK
+    return run.quantization is not None
 
 
 def _training(model: ModelSpec, run: TrainRun) -> list[str]:

@@ -83,7 +83,7 @@ FLAGS: dict[str, Callable[[Any], Any]] = {
     "lora-dropout": _flag(ADAPT, "lora-dropout", "P", "Dropout before the adapters."),
     "dora": _switch(ADAPT, "dora", "Adapters with magnitudes (DoRA)."),
     "base-format": _flag(
-        ADAPT, "base-format", "NAME", "How QLoRA stores the frozen weights: nf4-dq, nf4, fp4-dq, fp4."
+        ADAPT, "base-format", "NAME", "How QLoRA stores the frozen weights: nf4-dq, nf4, fp4-dq, fp4, int8."
     ),
     "max-model-len": _flag(SERVE, "max-model-len", TOKENS, "Tokens of one sequence, prompt and answer."),
     "max-num-seqs": _flag(SERVE, "max-num-seqs", COUNT, "Sequences held at once."),

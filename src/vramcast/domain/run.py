@@ -11,7 +11,7 @@ from vramcast.domain.number_format import NumberFormat
 
 
 class Method(StrEnum):
-    """What is trained: every weight, or low-rank adapters on frozen weights, or on frozen 4-bit weights."""
+    """What is trained: every weight, or low-rank adapters on frozen weights, or on frozen 4-bit or 8-bit weights."""
 
     FULL = "full"
     LORA = "lora"

@@ -43,7 +43,11 @@ def kept_activations(scene: Scene) -> Term:
 
 
 def _recomputed_parts(scene: Scene) -> tuple[Part, ...]:
-    return (Part(f"inputs of {scene.model.num_layers} blocks", "L·B·T·s·D", scene.kept),)
+    held = sum(block.layers * sum(block.past_hooks) for block in scene.blocks)
+    inputs = Part(f"inputs of {scene.model.num_layers} blocks", "L·B·T·s·D", scene.kept - held)
+    if not held:
+        return (inputs,)
+    return (inputs, Part("inputs of 8-bit layers, which checkpointing does not see", "Σ_layers B·T·a", held))
 
 
 def _block_parts(scene: Scene) -> tuple[Part, ...]:
@@ -123,6 +127,7 @@ def own_block(scene: Scene, moment: Moment) -> Term:
         Part(f"{segment.name}: {saved.op}", saved.written, rate((saved,)).total(run.micro_batch, run.seq_len))
         for segment in moment.block.segments[: moment.segments]
         for saved in segment.saved
+        if not saved.past_hooks
     )
     return Term(
         bytes=moment.own,
@@ -160,7 +165,7 @@ def dequantized_weight(moment: Moment) -> tuple[Term, ...]:
     """One quantised weight laid out whole for its matrix product: s·d_out·d_in."""
     if not moment.dequantized:
         return ()
-    size = moment.block.sizes.compute
+    size = moment.block.segments[moment.segments - 1].laid_out
     return (
         Term(
             bytes=moment.dequantized,
@@ -169,6 +174,6 @@ def dequantized_weight(moment: Moment) -> tuple[Term, ...]:
             phase=Phase.BACKWARD,
             formula="s·d_out·d_in",
             values=(("s", size), ("d_out·d_in", moment.dequantized // size)),
-            source="bitsandbytes 0.50 autograd/_functions.py (MatMul4Bit)",
+            source="bitsandbytes 0.50 autograd/_functions.py",
         ),
     )

@@ -95,15 +95,17 @@ def _places(blocks: Sequence[Block], done: int) -> Iterator[tuple[Block, _Place]
 
 def _moments(block: Block, run: TrainRun, place: _Place) -> Iterator[Moment]:
     recomputed = run.recompute is Recompute.FULL
-    before = place.before + (block.kept if recomputed else 0)
     casts = block.casts if recomputed else place.casts
     copied = run.precision.is_amp
     full = run.method is Method.FULL
     gradients = place.gradients + (0 if full else block.parameters)
     for index in range(len(block.segments) - 1, -1, -1):
         segment = block.segments[index]
-        weight = segment.dequantized * block.sizes.compute
+        weight = segment.dequantized * segment.laid_out
+        gone = sum(block.past_hooks[index + 1 :])
+        before = place.before + (block.kept - gone if recomputed else 0)
         own, idle = sum(block.saved[: index + 1]), sum(block.passing[:index])
+        again = sum(block.rerun[: index + 1]) - own
         exist = gradients + (segment.output_grads if full else 0)
         output = run.tokens * segment.output + segment.once
         inner = run.tokens * (segment.inner + run.seq_len * segment.inner_pairs) + segment.once
@@ -114,10 +116,11 @@ def _moments(block: Block, run: TrainRun, place: _Place) -> Iterator[Moment]:
             (segment.inner_name, inner, segment.once, 0, 0, behind),
         ]
         if recomputed and segment.rerun:
-            moments.append(("recomputing", run.tokens * segment.forward, 0, weight, 0, casts))
-            moments.append(("recomputing", run.tokens * segment.forward_adapter, 0, 0, 0, casts))
+            product = 0 if block.sizes.eight_bit else weight
+            moments.append(("recomputing", again + run.tokens * segment.forward, 0, product, 0, casts))
+            moments.append(("recomputing", again + run.tokens * segment.forward_adapter, 0, 0, 0, casts))
         if recomputed and segment.followed:
-            moments.append(("recomputing", run.tokens * segment.forward_sum, 0, 0, 0, casts))
+            moments.append(("recomputing", again + run.tokens * segment.forward_sum, 0, 0, 0, casts))
         for name, extra, once, dequantized, new, held in moments:
             yield Moment(
                 place.layer, block, index + 1, name, before, own, extra, once, dequantized, idle, exist, held, new

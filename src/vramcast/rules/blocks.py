@@ -22,14 +22,17 @@ class Block(NamedTuple):
     """
     `layers` equal blocks in a row.
 
-    `saved` are the bytes that each segment of one of them saves when it runs, `kept` what stays of the block until its
-    backward (its input alone when it is recomputed), `parameters` its trainable elements, those of adapters among them, `casts`
+    `saved` are the bytes that each segment of one of them saves when it runs, `rerun` those while it is recomputed, `past_hooks`
+    those that recomputing does not spare, `kept` what stays of the block until its backward (its input when it is recomputed, and
+    what checkpointing does not see), `parameters` its trainable elements, those of adapters among them, `casts`
     the elements that autocast copies, `frozen_casts` those of them that are not trained, `passing` the bytes that each segment allocates and frees again as it runs forward.
     """
 
     layers: int
     segments: tuple[Segment, ...]
     saved: tuple[int, ...]
+    rerun: tuple[int, ...]
+    past_hooks: tuple[int, ...]
     kept: int
     parameters: int
     casts: int
@@ -92,7 +95,10 @@ def _block(
             sizes, masked = base.with_attention(kernel), is_masked(mixer, run.seq_len)
     recomputed = run.recompute is Recompute.FULL
     segments = block_segments(layers.layer, sizes, masked, recomputed, leaf)
-    saved = tuple(segment.rate.total(run.micro_batch, run.seq_len) for segment in segments)
+    seen = block_segments(layers.layer, sizes._replace(past_hooks=False), masked, recomputed, leaf)
+    shape = run.micro_batch, run.seq_len
+    saved = tuple(segment.rate.total(*shape) for segment in segments)
+    past_hooks = tuple(segment.past_hooks.total(*shape) for segment in segments)
     tokens = run.tokens
     copied = multiplied(weights) if run.precision.is_amp else 0
     added = adapters_of(weights, found, run.adapter) if found and run.adapter else 0
@@ -101,7 +107,9 @@ def _block(
         layers=layers.count,
         segments=segments,
         saved=saved,
-        kept=sizes.stream * sizes.hidden * tokens if recomputed else sum(saved),
+        rerun=tuple(segment.rate.total(*shape) for segment in seen),
+        past_hooks=past_hooks,
+        kept=sizes.stream * sizes.hidden * tokens + sum(past_hooks) if recomputed else sum(saved),
         parameters=sum(w.parameters for w in weights) if run.method is Method.FULL else added,
         casts=copied + learned,
         frozen_casts=0 if run.method is Method.FULL else copied,

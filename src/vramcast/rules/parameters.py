@@ -15,6 +15,7 @@ from vramcast.domain.weights import Weight
 
 FP32 = 4
 HALF = 2
+INT8 = "int8"
 MIXED = "arXiv:1710.03740, arXiv:1910.02054"
 OWN_LINEARS = frozenset({"falcon"})  # a subclass of nn.Linear, which no quantiser of transformers 5.23 replaces
 
@@ -67,9 +68,9 @@ def quantized_parameters(
     """
     Weights of which the tensors `quantized` are stored in fewer bits and the rest is kept in `itemsize` bytes.
 
-    Formula:  Σ_quantised bytes_for(numel) + s · (Φ - Φ_q)
+    Formula:  Σ_quantised bytes_for(numel) + s · (Φ - Φ_q) (+ 4 · rows in INT8: LLM.int8() has an FP32 scale a row)
     Source:   transformers 5.23 quantizers (the output projection, embeddings, norms, biases, routers and fused 3-D experts
-              stay as they are); arXiv:2305.14314; bitsandbytes 0.50 functional.py.
+              stay as they are); arXiv:2305.14314, arXiv:2208.07339; bitsandbytes 0.50 functional.py, nn/modules.py.
     Ignores:  the 16- and 256-entry code tables of each tensor (about 1.1 KiB), 512-byte rounding.
     """
     if model.bare_parameters is not None:
@@ -77,17 +78,20 @@ def quantized_parameters(
     else:
         size, linear_count = _quantized(quantized, number_format)
     rest = model.parameters - linear_count
+    rows = _rows(quantized) if number_format.name == INT8 else 0
+    values = (("q", number_format.bytes_per_value), ("Φ_q", linear_count), ("s", itemsize), ("Φ_rest", rest))
     return Term(
-        bytes=size + itemsize * rest,
+        bytes=size + FP32 * rows + itemsize * rest,
         category=Category.PARAMETERS,
         label=f"{label} ({number_format.label}, rest {'FP32' if itemsize == FP32 else 'half precision'})",
         phase=Phase.RESIDENT,
-        formula="q·Φ_q + s·Φ_rest",
-        values=(("q", number_format.bytes_per_value), ("Φ_q", linear_count), ("s", itemsize), ("Φ_rest", rest)),
+        formula="q·Φ_q + 4·rows + s·Φ_rest" if rows else "q·Φ_q + s·Φ_rest",
+        values=(*values, ("rows", rows)) if rows else values,
         source="arXiv:2305.14314; transformers 5.23 quantizers; bitsandbytes 0.50",
         ignores="code tables and 512-byte rounding of each tensor",
         parts=(
             Part(f"quantised weights ({number_format.label})", "q·Φ_q", size),
+            *((Part("a scale for each row", "4·rows", FP32 * rows),) if rows else ()),
             Part("what is not quantised", "s·Φ_rest", itemsize * rest),
         ),
     )
@@ -97,6 +101,10 @@ def quantized_parameters(
 def _quantized(weights: tuple[Weight, ...], number_format: NumberFormat) -> tuple[int, int]:
     """Bytes and elements of `weights` in `number_format`."""
     return sum(number_format.bytes_for(w.numel) * w.count for w in weights), sum(w.parameters for w in weights)
+
+
+def _rows(weights: tuple[Weight, ...]) -> int:
+    return sum(w.count * w.numel // w.shape[-1] for w in weights)
 
 
 def cached_casts(count: int, phase: Phase) -> Term:

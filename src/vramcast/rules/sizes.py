@@ -13,6 +13,7 @@ from vramcast.domain.run import AttentionKernel, Kernels, Method, TrainRun
 from vramcast.rules.attention_kernel import asked_attention
 
 HALF = 2
+INT8 = "int8"
 
 
 class Sizes(NamedTuple):
@@ -29,7 +30,8 @@ class Sizes(NamedTuple):
         core: bytes an element inside the attention kernel; transformers casts for flash what is FP32.
         autocast: matrix products cast their inputs.
         trains_weights: the model's own weights get gradients, so linears keep their inputs.
-        quantized: linears are bitsandbytes' 4-bit or 8-bit layers.
+        quantized: linears are bitsandbytes' 4-bit or 8-bit layers; eight_bit: the latter, which keep their input, though frozen.
+        past_hooks: what those keep escapes checkpointing (`MatMul8bitLt` puts it on its context, where hooks do not see it).
         adapted: canonical names of the linears with an adapter; rank, adapter: its r and item size.
         merged: canonical names of the fused experts with an adapter, which PEFT adds to them in every forward pass.
         adapter_dropout: the adapter drops inputs, so keeps a mask and its own copy.
@@ -47,6 +49,8 @@ class Sizes(NamedTuple):
     autocast: bool
     trains_weights: bool
     quantized: bool
+    eight_bit: bool
+    past_hooks: bool
     adapted: frozenset[str]
     merged: frozenset[str]
     rank: int
@@ -95,6 +99,7 @@ def sizes_of(
     widened = run.quantization is not None and autocast and widens(model.final_norm)
     stream = 4 if upcast or widened else run.precision.weight_itemsize
     branch = stream if run.quantization is not None else compute
+    eight_bit = run.quantization is not None and run.quantization.format.name == INT8
     attention = asked_attention(run.attention, model)
     core = compute if autocast else branch
     return Sizes(
@@ -107,6 +112,8 @@ def sizes_of(
         autocast=autocast,
         trains_weights=run.method is Method.FULL,
         quantized=run.quantization is not None,
+        eight_bit=eight_bit,
+        past_hooks=eight_bit and run.recompute == "full",
         adapted=adapted,
         merged=merged,
         rank=run.adapter.rank if run.adapter else 0,

@@ -92,11 +92,13 @@ def test_options_whose_side_effects_are_left_out(words: str, options: dict[str, 
 
 
 def test_linears_that_no_quantiser_replaces() -> None:
-    """Falcon in 4 bits stays as it is, trained or served; in half precision there is nothing to say."""
+    """A quantised Falcon stays as it is, trained or served; in half precision there is nothing to say."""
     falcon = read_config(grow("falcon").config, "grown")
     words = "own class of them"
     nf4 = find_format("nf4")
     assert says(words, falcon, replace(LORA, method=Method.QLORA, quantization=Quantization(format=nf4)))
+    int8 = Quantization(format=find_format("int8"))
+    assert says(words, falcon, replace(LORA, method=Method.QLORA, quantization=int8))
     assert says(words, falcon, replace(SERVED, weight_format=nf4))
     assert not says(words, falcon, LORA)
     assert not says(words, falcon, SERVED)

@@ -45,6 +45,14 @@ def test_a_master_is_a_second_copy(precision: Precision, word: str) -> None:
     assert (working.label, master.label) == (f"weights ({word} working copy)", "FP32 master weights")
 
 
+def test_eight_bit_weights_have_a_scale_for_each_row() -> None:
+    """A byte a weight and four bytes a row, in what is trained on and in what is served."""
+    (term,) = parameters(LLAMA, qlora("int8"))
+    rows = L * (2 * D + 2 * KV + 2 * F + D)
+    assert term.bytes == LINEARS + 4 * rows + 2 * (PHI - LINEARS)
+    assert sum(part.bytes for part in term.parts) == term.bytes
+
+
 def test_a_master_can_be_on_the_host() -> None:
     """With the optimizer, leaving the working copy."""
     run = TrainRun(precision=Precision.MASTER_BF16, offload=Offload.OPTIMIZER)

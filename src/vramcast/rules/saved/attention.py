@@ -90,6 +90,7 @@ def attention_segment(
         forward_pairs=core_forward(heads, kernel, sizes),
         inner_pairs=pairs + recomputed,
         dequantized=writer[0].numel if sizes.quantized else 0,
+        laid_out=sizes.core if sizes.eight_bit else sizes.compute,
         output_grads=sum(w.parameters for w in writer),
         parameters=sum(w.parameters for w in weights),
         matrices=multiplied(weights),

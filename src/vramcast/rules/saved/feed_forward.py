@@ -121,6 +121,7 @@ def dense_segment(ffn: Dense, sizes: Sizes, saved: tuple[Saved, ...], out: Value
         forward_sum=stream + running.sum,
         rerun=sizes.trains_weights or "down_proj" in sizes.adapted,
         dequantized=writer[0].numel if sizes.quantized else 0,
+        laid_out=b if sizes.eight_bit else sizes.compute,
         output_grads=sum(w.parameters for w in writer),
         parameters=sum(w.parameters for w in weights),
         matrices=multiplied(weights),

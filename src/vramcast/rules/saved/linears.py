@@ -15,10 +15,11 @@ def linears(tape: Tape, names: Sequence[str], x: Value, outputs: Sequence[tuple[
     What the linears `names`, which read `x`, keep of it; their outputs have the widths and letters of `outputs`.
 
     A trained weight keeps its input: x itself if the types agree, else under autocast one cast copy for each linear, for
-    autocast caches no activations. A frozen weight keeps nothing. bitsandbytes answers in its input's type.
+    autocast caches no activations. A frozen weight keeps nothing, but in 8 bits its input. bitsandbytes answers in its input's
+    type.
 
     Formula:  s·D, once or for each linear (+ `_adapter`)
-    Source:   torch derivatives of linear, autocast_mode.cpp; bitsandbytes 0.50 nn/modules.py.
+    Source:   torch derivatives of linear, autocast_mode.cpp; bitsandbytes 0.50 nn/modules.py, autograd/_functions.py (MatMul8bitLt).
     """
     sizes = tape.sizes
     quantized = sizes.quantized
@@ -28,6 +29,8 @@ def linears(tape: Tape, names: Sequence[str], x: Value, outputs: Sequence[tuple[
                 tape.keep(x.like(sizes.compute), f"input of {name}")
         else:
             tape.keep(x, f"input of {', '.join(names)}")
+    elif sizes.eight_bit and not x.leaf:
+        tape.keep(x, f"input of {', '.join(names)}", past_hooks=sizes.past_hooks)
     for name in names:
         if name in sizes.adapted:
             _adapter(tape, name, x)

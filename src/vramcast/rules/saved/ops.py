@@ -19,7 +19,7 @@ class Saved(NamedTuple):
     """
     Bytes that an operator keeps for backward: `per_token`, times B · T, `per_pair`, times B · T², and `once`.
 
-    `core` marks what lies inside attention.
+    `core` marks what lies inside attention, `past_hooks` what checkpointing does not see, so that it stays from the first forward pass on.
     """
 
     op: str
@@ -28,6 +28,7 @@ class Saved(NamedTuple):
     per_pair: int = 0
     core: bool = False
     once: int = 0
+    past_hooks: bool = False
 
     @property
     def written(self) -> str:
@@ -58,9 +59,9 @@ class Segment:
     A part of a block, in forward order, with the two moments of its backward that can be the worst.
 
     Attributes:
-        name: what runs; saved: what it keeps; rate: the sum of it.
+        name: what runs; saved: what it keeps; rate: the sum of it; past_hooks: the sum of what checkpointing does not see.
         output: bytes per token beyond `saved` while the output projection's backward runs, which is also when a quantised
-            weight lies dequantised (`dequantized` elements).
+            weight lies dequantised (`dequantized` elements of `laid_out` bytes).
         forward: bytes per token beyond `saved` while the output projection runs forward, forward_adapter: while its adapter
             does; they count where a block is recomputed.
         forward_sum: while the adapter's result is scaled and added.
@@ -90,12 +91,14 @@ class Segment:
     forward_pairs: int = 0
     inner_pairs: int = 0
     dequantized: int = 0
+    laid_out: int = HALF
     once: int = 0
     output_grads: int = 0
     parameters: int = 0
     matrices: int = 0
     output_matrix: int = 0
     rate: Rate = field(init=False)
+    past_hooks: Rate = field(init=False)
 
     @property
     def passing(self) -> int:
@@ -103,7 +106,8 @@ class Segment:
         return max(self.forward, self.forward_adapter, self.forward_sum)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rate", rate(self.saved))
+        object.__setattr__(self, "rate", rate([saved for saved in self.saved if not saved.past_hooks]))
+        object.__setattr__(self, "past_hooks", rate([saved for saved in self.saved if saved.past_hooks]))
 
 
 def multiplied(weights: Sequence[Weight]) -> int:
@@ -126,7 +130,8 @@ def projecting(sizes: Sizes, name: str, width: int, itemsize: int, *, held: bool
 
     Formula:  both: itemsize·w (its input, if nothing saves it) + s·D (the result) + s·D (the residual, if the norm saved a
               copy of it instead) + s·D (the branch's input, if frozen linears do not save it)
-              base: s·w (bitsandbytes' cast of an FP32 input)
+              base: s·w (bitsandbytes' cast of an FP32 input); 8-bit max(6·w - s·D, w + 6·D): FP16 cast, its magnitudes, where
+              they are outliers, 8-bit values; then those and the product in int32 and FP16
               adapter: the copies that PEFT makes of its input, but for the last, which is kept
               sum: 2·s·D, the adapter's result and the same, scaled
     Source:   PEFT 0.21 tuners/lora/layer.py (_cast_input_dtype), bnb.py; bitsandbytes 0.50 Linear4bit; live storages of
@@ -141,9 +146,17 @@ def projecting(sizes: Sizes, name: str, width: int, itemsize: int, *, held: bool
         size += sizes.stream * sizes.hidden
     if not sizes.trains_weights:
         size += sizes.stream * sizes.hidden
-    cast = sizes.compute * width if sizes.quantized and itemsize != sizes.compute else 0
+    if sizes.eight_bit:
+        cast = _eight_bit_product(sizes, width)
+    else:
+        cast = sizes.compute * width if sizes.quantized and itemsize != sizes.compute else 0
     scaled = 2 * sizes.branch * sizes.hidden if name in sizes.adapted else 0
     return Projecting(size + cast, size + width * sum(copies[:-1]), size + scaled)
+
+
+def _eight_bit_product(sizes: Sizes, width: int) -> int:
+    quantising = 2 * HALF * width + 2 * width - sizes.branch * sizes.hidden
+    return max(quantising, width + (FULL + HALF) * sizes.hidden)
 
 
 def _copies(sizes: Sizes, itemsize: int) -> list[int]:

@@ -52,6 +52,7 @@ def recurrent_segment(mixer: Recurrent, sizes: Sizes, saved: tuple[Saved, ...]) 
         inner=stream + _inner(mixer, sizes),
         inner_name=f"{mixer.variant} kernels",
         dequantized=max(w.numel for w in layers) if sizes.quantized else 0,
+        laid_out=sizes.branch if sizes.eight_bit else sizes.compute,
         output_grads=output.parameters,
         parameters=sum(w.parameters for w in weights),
         matrices=multiplied(weights),

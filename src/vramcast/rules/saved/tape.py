@@ -46,26 +46,27 @@ class Value:
 class Tape:
     """Collects what the operators of one block keep, in forward order."""
 
-    __slots__ = ("_alive", "_saved", "sizes")
+    __slots__ = ("_alive", "_past_hooks", "_saved", "sizes")
 
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
         self._alive: set[Value] = set()
+        self._past_hooks: set[Value] = set()
         self._saved: list[Saved] = []
 
     def hold(self, value: Value) -> None:
         """Something outside the block keeps this value alive anyway."""
         self._alive.add(value.root)
 
-    def keep(self, value: Value, op: str, *, core: bool = False) -> None:
-        """An operator saves this value: bytes of its storage, if nothing keeps that yet."""
-        root = value.root
-        if root in self._alive:
+    def keep(self, value: Value, op: str, *, core: bool = False, past_hooks: bool = False) -> None:
+        """An operator saves this value: bytes of its storage, if nothing keeps that yet, in sight of checkpointing or not."""
+        root, alive = value.root, self._past_hooks if past_hooks else self._alive
+        if root in alive:
             return
-        self._alive.add(root)
+        alive.add(root)
         per_token, per_pair = root.size * root.width, root.size * root.pairs
         letters = root.letter if not per_pair else f"{root.letter}·(T + 1)" if per_token else f"{root.letter}·T"
-        self._saved.append(Saved(op, f"{root.size}·{letters}", per_token, per_pair, core))
+        self._saved.append(Saved(op, f"{root.size}·{letters}", per_token, per_pair, core, past_hooks=past_hooks))
 
     def note(self, saved: Saved) -> None:
         """Something that is no single value: statistics, masks, indices."""

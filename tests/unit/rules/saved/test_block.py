@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 
 from tests.models import TINY, model
+from vramcast.catalog.number_formats import find_format
 from vramcast.domain.attention import Attention
 from vramcast.domain.errors import UnsupportedError
-from vramcast.domain.feed_forward import MixtureOfExperts
+from vramcast.domain.feed_forward import Dense, MixtureOfExperts
 from vramcast.domain.layer import Layer, LayerRun
 from vramcast.domain.recurrent import StateSpace, StateSpaceKind
-from vramcast.domain.run import Adapter, AttentionKernel, Method, Recompute, TrainRun
+from vramcast.domain.run import Adapter, AttentionKernel, Method, Quantization, Recompute, TrainRun
 from vramcast.domain.weights import Weight, WeightKind, linear
-from vramcast.rules.blocks import lay_out, leaf_input
+from vramcast.rules.blocks import Block, lay_out, leaf_input
 from vramcast.rules.saved.block import block_segments
 from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import sizes_of
@@ -108,3 +109,22 @@ def test_the_first_block_over_frozen_embeddings() -> None:
     assert leaf_input(run)
     assert not leaf_input(replace(run, recompute=Recompute.FULL))
     assert not leaf_input(replace(run, method=Method.FULL, adapter=None))
+
+
+def test_eight_bit_layers_keep_their_inputs_past_checkpointing() -> None:
+    """Frozen as they are, and where blocks are recomputed too; 4-bit ones keep nothing."""
+    run = TrainRun(method=Method.QLORA, adapter=Adapter(), attention=AttentionKernel.FLASH)
+    ffn = LLAMA.ffn
+    assert isinstance(ffn, Dense)
+
+    def block(name: str, recompute: Recompute) -> Block:
+        made = replace(run, quantization=Quantization(format=find_format(name)), recompute=recompute)
+        return lay_out(SPEC, made, None, leaf=False)[0]
+
+    inputs = run.tokens * 2 * (2 * D + ffn.width)  # both norms' outputs, the product; the kernel keeps its own output
+    four, eight = block("nf4", Recompute.NONE), block("int8", Recompute.NONE)
+    assert eight.kept - four.kept == inputs
+    four, eight = block("nf4", Recompute.FULL), block("int8", Recompute.FULL)
+    assert eight.kept - four.kept == inputs + run.tokens * 2 * D
+    assert eight.saved == four.saved
+    assert sum(eight.rerun) - sum(four.rerun) == inputs
