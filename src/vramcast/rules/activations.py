@@ -120,6 +120,24 @@ def earlier_blocks(scene: Scene, moment: Moment) -> tuple[Term, ...]:
     )
 
 
+def before_blocks(scene: Scene) -> tuple[Term, ...]:
+    """What is kept between the embedding and the first block, to the last: B·T·a_out."""
+    if not scene.entrance_bytes:
+        return ()
+    run = scene.run
+    return (
+        Term(
+            bytes=scene.entrance_bytes,
+            category=Category.ACTIVATIONS,
+            label="kept before the first block",
+            phase=Phase.BACKWARD,
+            formula="B·T·a_out",
+            values=(("B", run.micro_batch), ("T", run.seq_len), ("a_out", scene.entrance_bytes // run.tokens)),
+            source=CODE,
+        ),
+    )
+
+
 def own_block(scene: Scene, moment: Moment) -> Term:
     """What the block in backward saved, of the segments whose backward has not run yet: B·T·(a + T·p)."""
     run = scene.run

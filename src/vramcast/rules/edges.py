@@ -34,7 +34,7 @@ def last_block_forward(scene: Scene) -> Edge:
 
     def worst(index: int) -> tuple[int, int]:
         pairs = run.tokens * run.seq_len * last.segments[index].forward_pairs
-        return scene.kept - sum(last.saved[index + 1 :]), max(last.passing[index], pairs)
+        return scene.kept + scene.entrance_bytes - sum(last.saved[index + 1 :]), max(last.passing[index], pairs)
 
     kept, passing = max((worst(index) for index in range(len(last.segments))), key=sum)
     return Edge(

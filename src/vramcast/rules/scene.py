@@ -14,7 +14,7 @@ from vramcast.rules.logits import Head
 from vramcast.rules.optimizer import Trainable, bare_trainable, optimizer_states, state_itemsize, trainable
 from vramcast.rules.parameters import parameters
 from vramcast.rules.saved.ops import Saved, rate
-from vramcast.rules.saved.outer import hidden_itemsize, made_leaf, outer_saved
+from vramcast.rules.saved.outer import entrance_saved, hidden_itemsize, made_leaf, outer_saved
 from vramcast.rules.sizes import Sizes, adapter_itemsize, sizes_of
 from vramcast.rules.workspace import attention_masks, gemm_workspace, step_inputs
 
@@ -26,7 +26,7 @@ class Scene(NamedTuple):
     A model, a run and what follows from both.
 
     `group` is what is trained, `gradient` the bytes of one gradient element, `resident` the terms held through the whole
-    step, `outer` what is saved outside the blocks, `head` what the loss rules need, `masks` what the forward pass makes for all layers.
+    step, `outer` what is saved outside the blocks, `entrance` those of it before the first, `head` what the loss rules need, `masks` what the forward pass makes for all layers.
     """
 
     model: ModelSpec
@@ -37,6 +37,7 @@ class Scene(NamedTuple):
     gradient: int
     resident: tuple[Term, ...]
     outer: tuple[Saved, ...]
+    entrance: tuple[Saved, ...]
     head: Head
     masks: tuple[Term, ...]
 
@@ -49,6 +50,11 @@ class Scene(NamedTuple):
     def outer_bytes(self) -> int:
         """Bytes saved outside the blocks: the final norm's, the head's input."""
         return rate(self.outer).total(self.run.micro_batch, self.run.seq_len)
+
+    @property
+    def entrance_bytes(self) -> int:
+        """Those of them that are kept before the first block, until backward ends."""
+        return rate(self.entrance).total(self.run.micro_batch, self.run.seq_len)
 
     @property
     def accumulates(self) -> bool:
@@ -124,6 +130,7 @@ def set_scene(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | No
         gradient=itemsize,
         resident=_resident(model, run, stack, device, group, itemsize, sizes.stream),
         outer=(*outside, *made_leaf(model, run, sizes)),
+        entrance=(*entrance_saved(model, sizes, leaf=leaf_input(run)), *made_leaf(model, run, sizes)),
         head=Head(
             tokens=run.tokens,
             vocab=model.vocab_size,

@@ -13,6 +13,7 @@ from vramcast.domain.model import ModelSpec
 from vramcast.domain.run import Loss, Method, TrainRun
 from vramcast.domain.stack import Stack
 from vramcast.rules.activations import (
+    before_blocks,
     block_gradients,
     dequantized_weight,
     earlier_blocks,
@@ -111,6 +112,7 @@ def _block_backward(scene: Scene, behind: tuple[Term, ...]) -> Instant:
         *scene.resident,
         *_casts(moment.casts, Phase.BACKWARD),
         *behind,
+        *before_blocks(scene),
         *earlier_blocks(scene, moment),
         own_block(scene, moment),
         block_gradients(scene, moment),

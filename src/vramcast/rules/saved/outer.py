@@ -34,13 +34,23 @@ def outer_saved(model: ModelSpec, sizes: Sizes, *, own_head: bool, leaf: bool = 
     """
     tape = Tape(sizes._replace(adapted=frozenset()))
     stream = Value(sizes.hidden, sizes.stream, "D")
-    if model.embedding_norm and not leaf:
-        normed(tape, model.embedding_norm, stream.like())
-    if model.dropout.embedding > 0 and not leaf:
-        tape.note(Saved("embedding dropout mask", "D", sizes.hidden))
     read = normed(tape, model.final_norm, stream) if model.final_norm else stream
     if not own_head:
         linear(tape, "lm_head", read, 1, "V")
+    return (*entrance_saved(model, sizes, leaf=leaf), *tape.cut())
+
+
+def entrance_saved(model: ModelSpec, sizes: Sizes, *, leaf: bool) -> tuple[Saved, ...]:
+    """
+    What the norm and dropout between the embedding and the first block keep, until the last of the backward pass.
+
+    Formula:  1·D (dropout mask) + the norm as in `norms.py`; nothing if the embedding gives what needs no gradient (`leaf`)
+    """
+    tape = Tape(sizes._replace(adapted=frozenset()))
+    if model.embedding_norm and not leaf:
+        normed(tape, model.embedding_norm, Value(sizes.hidden, sizes.stream, "D"))
+    if model.dropout.embedding > 0 and not leaf:
+        tape.note(Saved("embedding dropout mask", "D", sizes.hidden))
     return tape.cut()
 
 
