@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.trace.tiny_models import tiny
 from vramcast.app.trace_script import trace_script
 from vramcast.cli.run import run
 from vramcast.domain.errors import InputError, UnsupportedError
@@ -55,6 +56,25 @@ def test_trainer(tmp_path: Path) -> None:
     account = traced("trainer.py", str(tmp_path))
     assert account.steps == 3
     assert set(account.by_category()) >= TRAINED | {Category.LOGITS}
+
+
+@pytest.mark.parametrize("bits", ["4", "8"])
+def test_qlora_as_people_write_it(bits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`from_pretrained` with bitsandbytes' config, PEFT and Trainer: weights are packed, scales and paged states as they are."""
+    monkeypatch.chdir(tmp_path)
+    with torch.device("cpu"):
+        model = tiny("llama", torch.bfloat16)()
+        model.save_pretrained(tmp_path / "tiny")
+    account = traced("qlora.py", str(tmp_path / "tiny"), bits)
+    linears = [part for name, part in model.named_modules() if isinstance(part, torch.nn.Linear) and name != "lm_head"]
+    packed = {f"layers.*.{name}.base_layer" for name in ("self_attn.q_proj", "mlp.down_proj")}
+    held = account.by_module()
+    assert account.steps == 2 and packed <= set(held)
+    values = sum(part.weight.numel() for part in linears)
+    rest = sum(parameter.numel() for parameter in model.parameters()) - values
+    rounded = 512 * 16 * len(linears)  # a small tensor counts as 512 bytes
+    expected = values * int(bits) // 8 + 4 * rest
+    assert expected <= account.by_category()[Category.PARAMETERS] <= expected + rounded
 
 
 def test_an_operator_that_cannot_be_followed(capsys: pytest.CaptureFixture[str]) -> None:

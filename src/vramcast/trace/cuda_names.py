@@ -44,6 +44,7 @@ class CudaNames(TorchFunctionMode):
             Tensor.pin_memory: _itself,
             Tensor.is_pinned: _no,
             Tensor.get_device: _index,
+            Tensor.data_ptr: _address,
             Tensor.data.__set__: _set_data,  # type: ignore[attr-defined]
             Tensor.__deepcopy__: _deepcopy,
             functional.cross_entropy: self._cross_entropy,
@@ -128,12 +129,20 @@ def swap(one: Tensor, other: Tensor) -> None:
     torch._C._swap_tensor_impl(one, other)
 
 
+def _address(tensor: Tensor) -> int:
+    """Within its storage, of which no two have the same."""
+    return tensor.untyped_storage().data_ptr() + tensor.storage_offset() * tensor.element_size()
+
+
 def _set_data(tensor: Tensor, data: Tensor) -> None:
     """`tensor.data = data`, also where that moves a parameter to the device."""
     try:
         Tensor.data.__set__(tensor, data)  # type: ignore[attr-defined]
     except RuntimeError:
+        kind, attributes = tensor.__class__, dict(tensor.__dict__)
         swap(tensor, data.detach().requires_grad_(tensor.requires_grad))
+        tensor.__class__ = kind
+        tensor.__dict__.update((name, value) for name, value in attributes.items() if name not in tensor.__dict__)
 
 
 def _deepcopy(tensor: Tensor, memo: dict[int, Any]) -> Tensor:

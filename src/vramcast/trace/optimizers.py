@@ -77,13 +77,13 @@ def _bitsandbytes(kind: Optimizer, trained: list[Tensor], whole: Collection[Tens
     """
     bitsandbytes' own class, with a manager of its own, and tables that hold nothing yet.
 
-    Source: bitsandbytes 0.50 optim/optimizer.py (`get_state_buffer`, `prefetch_state`, `GlobalOptimManager`).
+    Source: bitsandbytes 0.50 optim/optimizer.py (`getstate_buffer`, `prefetch_state`, `GlobalOptimManager`).
     """
     from bitsandbytes import optim  # slow to import
 
     theirs: Any = optim
     base = theirs.Lion if kind in _LION else theirs.AdamW
-    optimizer = type(base.__name__, (base,), {"fill_qmap": _fill_maps})(
+    optimizer = type(base.__name__, (base,), {"fill_qmap": fill_maps})(
         trained, lr=RATE, optim_bits=8 if kind in _EIGHT_BIT else 32, is_paged=kind in _PAGED
     )
     optimizer.mng = theirs.GlobalOptimManager.__new__(
@@ -92,18 +92,18 @@ def _bitsandbytes(kind: Optimizer, trained: list[Tensor], whole: Collection[Tens
     optimizer.mng.initialize()
     optimizer.mng.pid2config = {id(parameter): {"optim_bits": 32} for parameter in whole}
     if kind in _PAGED:
-        optimizer.get_state_buffer = _state_buffer
-        optimizer.prefetch_state = _no_prefetch
+        optimizer.getstate_buffer = state_buffer
+        optimizer.prefetch_state = no_prefetch
     return optimizer  # type: ignore[no-any-return]
 
 
-def _fill_maps(optimizer: Any) -> None:
+def fill_maps(optimizer: Any) -> None:
     """Tables that hold nothing: theirs are computed from numbers, which a traced tensor has not."""
     for name in ("dynamic", "udynamic"):
         optimizer.name2qmap[name] = torch.zeros(MAP_ENTRIES, dtype=torch.float32)
 
 
-def _state_buffer(parameter: nn.Parameter, dtype: torch.dtype = torch.float32) -> Tensor:
+def state_buffer(parameter: nn.Parameter, dtype: torch.dtype = torch.float32) -> Tensor:
     """A large state lies on the host until it is used, and is never torch's."""
     paged = parameter.numel() >= SMALLEST_PAGED
     buffer = torch.zeros(parameter.shape, dtype=dtype, device=HOST if paged else parameter.device)
@@ -111,5 +111,5 @@ def _state_buffer(parameter: nn.Parameter, dtype: torch.dtype = torch.float32) -
     return buffer
 
 
-def _no_prefetch(_: Tensor) -> None:
+def no_prefetch(_: Tensor) -> None:
     """The host's memory is no matter here."""

@@ -11,7 +11,7 @@ from vramcast.catalog.gpus import find_device
 from vramcast.domain.device import Device
 from vramcast.domain.errors import InputError
 from vramcast.domain.forecast import Phase
-from vramcast.trace import cuda_stand_in, files, imports, torch_patches
+from vramcast.trace import cuda_stand_in, files, imports, parameter_classes, torch_patches
 from vramcast.trace import recurrent as _shapes_of_recurrent_cells  # noqa: F401
 from vramcast.trace.assumed import Assumed
 from vramcast.trace.attention import attention_of
@@ -85,6 +85,7 @@ def _recorded(program: Program, steps: int | None) -> Iterator[None]:
             rename(patches)
             cuda_stand_in.put_in_place(patches, StandInCuda(recorder, program.device))
             torch_patches.put_in_place(patches, notes, names, watcher)
+            parameter_classes.put_in_place(patches)
             with names:
                 yield
         finally:
