@@ -131,7 +131,7 @@ def swap(one: Tensor, other: Tensor) -> None:
 
 def _address(tensor: Tensor) -> int:
     """Within its storage, of which no two have the same."""
-    return tensor.untyped_storage().data_ptr() + tensor.storage_offset() * tensor.element_size()
+    return tensor.untyped_storage().data_ptr() + int(tensor.storage_offset()) * tensor.element_size()
 
 
 def _set_data(tensor: Tensor, data: Tensor) -> None:

@@ -36,7 +36,7 @@ def put_in_place(patches: Patches) -> None:
     patches.put(optimizer.Optimizer8bit, "prefetch_state", lambda _, tensor: no_prefetch(tensor))
 
 
-def _made(kind: type, data: Tensor, require_grad: bool = False, **options: Any) -> Tensor:
+def _made(kind: Any, data: Tensor, require_grad: bool = False, **options: Any) -> Tensor:
     if options or not isinstance(data, FakeTensor) or issubclass(kind, FakeTensor):
         return _REAL(kind, data, require_grad, **options)
     tensor: Any = data.detach()
@@ -47,7 +47,7 @@ def _made(kind: type, data: Tensor, require_grad: bool = False, **options: Any) 
 
 
 @cache
-def _both(kind: type) -> type:
+def _both(kind: Any) -> type:
     """A fake tensor of this class: libraries know their own by its name."""
     return type(kind.__name__, (kind, FakeTensor), {"__module__": kind.__module__, "detach": _detached})
 
@@ -60,7 +60,7 @@ def _detached(tensor: Any) -> Any:
     return alone
 
 
-def _buffer(optimizer: Any, parameter: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+def _buffer(optimizer: Any, parameter: nn.Parameter, dtype: torch.dtype = torch.float32) -> Tensor:
     if optimizer.is_paged:
         return state_buffer(parameter, dtype)
     return torch.zeros_like(parameter, dtype=dtype, device=parameter.device)

@@ -63,8 +63,10 @@ def test_a_forecast_imports_nothing_heavy() -> None:
 
 
 def test_version() -> None:
-    """Name and version."""
+    """Name and version, also of the package run as a module."""
     assert call("--version").stdout == f"vramcast {__version__}\n"
+    module = subprocess.run([sys.executable, "-m", "vramcast", "--version"], capture_output=True, text=True, check=True)
+    assert module.stdout == f"vramcast {__version__}\n"
 
 
 @pytest.mark.parametrize(

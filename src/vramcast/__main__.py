@@ -1,0 +1,5 @@
+"""`python -m vramcast`, for launchers that run modules."""
+
+from vramcast.cli import main
+
+main()
