@@ -38,11 +38,12 @@ def put_in_place(patches: Patches) -> None:
 
 def _made(kind: Any, data: Tensor, require_grad: bool = False, **options: Any) -> Tensor:
     if options or not isinstance(data, FakeTensor) or issubclass(kind, FakeTensor):
-        return _REAL(kind, data, require_grad, **options)
-    tensor: Any = data.detach()
-    tensor.__class__ = _both(kind)
-    tensor._is_param = issubclass(kind, nn.Parameter)
-    result: Tensor = tensor.requires_grad_(require_grad)
+        real: Tensor = _REAL(kind, data, require_grad, **options)
+        return real
+    fake: Any = data.detach().requires_grad_(require_grad)
+    fake.__class__ = _both(kind)
+    fake._is_param = issubclass(kind, nn.Parameter)
+    result: Tensor = fake
     return result
 
 
