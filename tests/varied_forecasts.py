@@ -27,6 +27,7 @@ TRAINED: tuple[dict[str, Any], ...] = (
     {"method": "lora", "stack": "hf-trainer", "loss": "stock", "optimizer": "paged-adamw", "device": "v100-16gb-pcie"},
     {"method": "qlora", "stack": "hf-trainer", "loss": "fused-linear", "optimizer": "paged-adamw-8bit"},
     {"method": "qlora", "stack": "torch@2.15", "base_format": "fp4", "optimizer": "lion-8bit", "device": "mi300x"},
+    {"method": "qlora", "base_format": "int8", "loss": "stock"},
     {"method": "qlora", "recompute": "none", "optimizer": "lion", "attention": "cudnn", "device": "h100"},
     {"method": "qlora", "kernels": "fused", "optimizer": "sgd", "memory": 24 * 2**30, "lora_targets": "attention"},
 )

@@ -1,6 +1,7 @@
 """Modules trained whole beside adapters, and both implementations of checkpointing."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -27,6 +28,11 @@ QLORA = TrainRun(
 )
 
 
+def saving(*modules: str) -> TrainRun:
+    """The adapters' run with these modules trained whole."""
+    return replace(LORA, adapter=Adapter(rank=4, targets=("q_proj",), modules_to_save=modules))
+
+
 def step(model: torch.nn.Module) -> Recorder:
     """A forward and a backward pass over 2 × 16 tokens."""
     with tracing() as recorder:
@@ -44,7 +50,7 @@ def step(model: torch.nn.Module) -> Recorder:
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_modules_to_save() -> None:
     """A copy of each, trained in the format of the original, which stays; as in a model with real numbers."""
-    model = build(LLAMA, LORA, modules_to_save=SAVED).model
+    model = build(LLAMA, saving(*SAVED)).model
     step(model)
     trained = {name: (p.shape, p.dtype) for name, p in model.named_parameters() if p.requires_grad}
     config = AutoConfig.for_model(**LLAMA)
@@ -61,14 +67,14 @@ def test_modules_to_save() -> None:
 def test_modules_that_the_model_has_not() -> None:
     """They are named."""
     with pytest.raises(InputError, match="score"):
-        build(LLAMA, LORA, modules_to_save=("lm_head", "score"))
+        build(LLAMA, saving("lm_head", "score"))
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
 @pytest.mark.parametrize("run", [TrainRun(recompute=Recompute.FULL), QLORA], ids=["full", "qlora"])
 def test_both_implementations_of_checkpointing(run: TrainRun, reentrant: bool) -> None:
     """Each block's input lives to the backward pass, where the block runs once more."""
-    recorder = step(build(LLAMA, run, reentrant=reentrant).model)
+    recorder = step(build(LLAMA, replace(run, reentrant=reentrant)).model)
     timeline = recorder.timeline()
     runs = Counter(
         (block.phase, block.layer)

@@ -9,7 +9,7 @@ from vramcast.domain.errors import InputError
 LARGEST_COUNT = 2**31
 Word = TypeVar("Word", bound=StrEnum)
 
-ADAPTING = ("lora_rank", "lora_targets", "lora_dropout", "dora")
+ADAPTING = ("lora_rank", "lora_targets", "lora_dropout", "dora", "modules_to_save")
 TRAINING = (
     "precision",
     "optimizer",
@@ -19,9 +19,12 @@ TRAINING = (
     "micro_batch",
     "accum_steps",
     "recompute",
+    "reentrant",
     "loss",
     "kernels",
     "offload",
+    "evaluate",
+    "save",
 )
 SERVING = ("max_model_len", "max_num_seqs", "prefill_tokens", "weight_format", "kv_format")
 NAMES = ("method", "attention", "memory", *TRAINING, *SERVING)
@@ -54,6 +57,10 @@ class Options:
         """The option as text, None if not given."""
         value = self._given.get(name)
         return None if value is None else str(value)
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """The parts of a list with commas, none if not given."""
+        return tuple(part.strip() for part in (self.text(name) or "").split(",") if part.strip())
 
     def count(self, name: str, default: int) -> int:
         """A whole number from 1 to 2³¹."""

@@ -95,11 +95,14 @@ def choose_train_run(
         micro_batch=chooser.count("micro_batch", 1),
         accum_steps=options.count("accum_steps", 1),
         recompute=chooser.word("recompute", Recompute, Recompute.NONE),
+        reentrant=options.switch("reentrant"),
         attention=chooser.word("attention", AttentionKernel, AttentionKernel.SDPA),
         loss=chooser.word("loss", Loss, Loss.STOCK),
         kernels=chooser.word("kernels", Kernels, Kernels.EAGER),
         autocast=half_weights and not precision.has_master and chooser.yes("autocast", fallback=False),
         offload=options.word("offload", Offload) or Offload.NONE,
+        evaluate=options.switch("evaluate"),
+        save=options.switch("save"),
     )
     _check(options, run)
     return run, tuple(chooser.assumed)
@@ -129,11 +132,10 @@ def _precision(chooser: Chooser, model: ModelSpec, device: Device | None) -> Pre
 def _adapter(chooser: Chooser) -> Adapter:
     options = chooser.options
     rank = chooser.count("lora_rank", RANK)
-    targets = options.text("lora_targets")
-    if targets is None:
-        targets = "all-linear"
-        chooser.assume("lora_targets", targets, "every linear layer, as arXiv:2305.14314 recommends")
-    names = tuple(part.strip() for part in targets.split(",") if part.strip())
+    names = options.names("lora_targets")
+    if not options.gives("lora_targets"):
+        names = ("all-linear",)
+        chooser.assume("lora_targets", *names, "every linear layer, as arXiv:2305.14314 recommends")
     if not names:
         raise InputError("--lora-targets names nothing", "for example: all-linear, attention, mlp, q_proj,v_proj")
     return Adapter(
@@ -142,6 +144,7 @@ def _adapter(chooser: Chooser) -> Adapter:
         dropout=options.fraction("lora_dropout", 0.0),
         dora=options.switch("dora"),
         fp32=chooser.yes("adapter_fp32", fallback=True),
+        modules_to_save=options.names("modules_to_save"),
     )
 
 
@@ -157,6 +160,8 @@ def _quantization(chooser: Chooser) -> Quantization:
 
 
 def _check(options: Options, run: TrainRun) -> None:
+    if run.reentrant and run.recompute is not Recompute.FULL:
+        raise InputError("--reentrant is a way to recompute whole blocks", "add --recompute full")
     adapting = [name for name in ADAPTING if options.gives(name) and (name != "dora" or options.switch(name))]
     if run.method is Method.FULL and adapting:
         raise InputError(f"{flag(adapting[0])} goes with --method lora or qlora", "add --method lora")

@@ -75,13 +75,21 @@ FLAGS: dict[str, Callable[[Any], Any]] = {
     "precision": _one_of(TRAIN, "precision", Precision, "Number formats of weights, gradients, compute"),
     "optimizer": _one_of(TRAIN, "optimizer", Optimizer, "Update rule and implementation"),
     "recompute": _one_of(TRAIN, "recompute", Recompute, "Activation checkpointing"),
+    "reentrant": _switch(TRAIN, "reentrant", "The older implementation of checkpointing (use_reentrant=True)."),
     "loss": _one_of(TRAIN, "loss", Loss, "How logits become a loss"),
     "kernels": _one_of(TRAIN, "kernels", Kernels, "Norms and MLP, in eager mode or fused (Liger)"),
     "offload": _one_of(TRAIN, "offload", Offload, "What leaves the device between uses"),
+    "evaluate": _switch(
+        TRAIN, "evaluate", "Then a forward pass without gradients that keeps its logits; needs --exact."
+    ),
+    "save": _switch(TRAIN, "save", "Then the state dict, gathered on the host; needs --exact."),
     "lora-rank": _flag(ADAPT, "lora-rank", "R", "Rank of the adapters."),
     "lora-targets": _flag(ADAPT, "lora-targets", "NAMES", "all-linear, attention, mlp, or q_proj,v_proj,…"),
     "lora-dropout": _flag(ADAPT, "lora-dropout", "P", "Dropout before the adapters."),
     "dora": _switch(ADAPT, "dora", "Adapters with magnitudes (DoRA)."),
+    "modules-to-save": _flag(
+        ADAPT, "modules-to-save", "NAMES", "Modules of which a copy is trained whole: embed_tokens,lm_head"
+    ),
     "base-format": _flag(
         ADAPT, "base-format", "NAME", "How QLoRA stores the frozen weights: nf4-dq, nf4, fp4-dq, fp4, int8."
     ),

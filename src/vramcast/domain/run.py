@@ -126,6 +126,7 @@ class Adapter:
 
     `targets` are canonical names (`q_proj`, ...) or the words `attention`, `mlp`, `all-linear`. `dora` adds a magnitude
     vector of d_out. `fp32` is PEFT's `autocast_adapter_dtype`: adapters of half-precision models are kept in FP32.
+    `modules_to_save` names modules (`embed_tokens`, `lm_head`) of which a copy is trained whole, as PEFT does it.
     """
 
     rank: int = 16
@@ -133,6 +134,7 @@ class Adapter:
     dropout: float = 0.0
     dora: bool = False
     fp32: bool = True
+    modules_to_save: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +151,12 @@ class Quantization:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRun:
-    """One training step as it repeats: method, precision, optimizer and the shape of a batch."""
+    """
+    One training step as it repeats: method, precision, optimizer and the shape of a batch.
+
+    `reentrant` is the older of torch's two implementations of checkpointing. `evaluate` and `save` come after the steps: a
+    forward pass without gradients, and a state dict gathered on the host.
+    """
 
     method: Method = Method.FULL
     precision: Precision = Precision.BF16
@@ -160,11 +167,14 @@ class TrainRun:
     micro_batch: int = 1
     accum_steps: int = 1
     recompute: Recompute = Recompute.NONE
+    reentrant: bool = False
     attention: AttentionKernel = AttentionKernel.SDPA
     loss: Loss = Loss.STOCK
     kernels: Kernels = Kernels.EAGER
     autocast: bool = False  # the step runs under autocast although the weights are half precision already
     offload: Offload = Offload.NONE
+    evaluate: bool = False
+    save: bool = False
 
     @property
     def tokens(self) -> int:

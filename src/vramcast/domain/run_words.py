@@ -9,7 +9,7 @@ def run_words(run: Run) -> dict[str, Plain]:
     """
     The run as plain values, under the names that flags and assumptions use: `{"method": "qlora", "seq_len": 2048, …}`.
 
-    What does not apply to the run (a rank without adapters) is left out; None is a choice that was left open.
+    What does not apply to the run (a rank without adapters) is left out, as is what few runs have (evaluation); None is a choice that was left open.
     """
     return _serve_words(run) if isinstance(run, ServeRun) else _train_words(run)
 
@@ -29,9 +29,11 @@ def _train_words(run: TrainRun) -> dict[str, Plain]:
             "dora": run.adapter.dora,
             "adapter_fp32": run.adapter.fp32,
         }
+        if run.adapter.modules_to_save:
+            words["modules_to_save"] = ",".join(run.adapter.modules_to_save)
     if run.quantization is not None:
         words |= {"base_format": run.quantization.format.name, "kbit_upcast": run.quantization.upcast}
-    return words | {
+    words |= {
         "seq_len": run.seq_len,
         "micro_batch": run.micro_batch,
         "accum_steps": run.accum_steps,
@@ -41,6 +43,8 @@ def _train_words(run: TrainRun) -> dict[str, Plain]:
         "kernels": run.kernels.value,
         "offload": run.offload.value,
     }
+    said = {"reentrant": run.reentrant, "evaluate": run.evaluate, "save": run.save}
+    return words | {name: value for name, value in said.items() if value}
 
 
 def _serve_words(run: ServeRun) -> dict[str, Plain]:

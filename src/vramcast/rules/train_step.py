@@ -22,6 +22,7 @@ from vramcast.rules.activations import (
     own_block,
     stream_gradient,
 )
+from vramcast.rules.beyond import refuse
 from vramcast.rules.block_backward import worst_moment
 from vramcast.rules.blocks import Block
 from vramcast.rules.edges import final_norm_backward, last_block_forward
@@ -50,8 +51,9 @@ def train_step(model: ModelSpec, run: TrainRun, stack: Stack, device: Device | N
 
     Raises:
         InputError: an adapter target names no linear layer.
-        UnsupportedError: no rule says what a layer keeps for its backward.
+        UnsupportedError: no rule says what a layer keeps for its backward, or what the run does beside its steps.
     """
+    refuse(run)
     scene = set_scene(model, run, stack, device)
     instants = (*(_passes(scene) if scene.blocks else ()), _optimizer_step(scene))
     return TrainStep(instants, paged_bytes(scene.group, run.optimizer), _without_reuse(instants, scene))

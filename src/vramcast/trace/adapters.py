@@ -17,18 +17,16 @@ WORDS = {
 BOTH = {"o_proj", "down_proj"}  # what GPT-2 calls c_proj: the module above tells which
 
 
-def adapt(model: nn.Module, adapter: Adapter, weights: torch.dtype, saved: tuple[str, ...] = ()) -> nn.Module:
+def adapt(model: nn.Module, adapter: Adapter, weights: torch.dtype) -> nn.Module:
     """
     `model`, of FP32 or half-precision `weights`, with low-rank adapters, as PEFT adds them.
-
-    Modules whose names are `saved` get a copy that is trained whole (PEFT's `modules_to_save`).
 
     Adapters are made in FP32; where PEFT does not keep them so, they become as the weights are (TRL: beside 4-bit ones too).
 
     Raises:
-        InputError: the targets name no linear layer of the model, or `saved` a module that it has not.
+        InputError: the targets name no linear layer of the model, or `modules_to_save` a module that it has not.
     """
-    unknown = set(saved) - {path.rpartition(".")[2] for path, _ in model.named_modules()}
+    unknown = set(adapter.modules_to_save) - {path.rpartition(".")[2] for path, _ in model.named_modules()}
     if unknown:
         raise InputError(f"no module is called {', '.join(sorted(unknown))[:80]}", "embed_tokens and lm_head, say")
     lora = LoraConfig(
@@ -36,7 +34,7 @@ def adapt(model: nn.Module, adapter: Adapter, weights: torch.dtype, saved: tuple
         target_modules=_targets(model, adapter.targets),
         lora_dropout=adapter.dropout,
         use_dora=adapter.dora,
-        modules_to_save=list(saved) or None,
+        modules_to_save=list(adapter.modules_to_save) or None,
         task_type="CAUSAL_LM",
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )

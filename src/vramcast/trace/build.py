@@ -33,14 +33,7 @@ class Built:
     notes: tuple[str, ...]
 
 
-def build(
-    config: Mapping[str, object],
-    run: Run,
-    *,
-    shorten: Shorten | None = None,
-    reentrant: bool = False,
-    modules_to_save: tuple[str, ...] = (),
-) -> Built:
+def build(config: Mapping[str, object], run: Run, *, shorten: Shorten | None = None) -> Built:
     """
     The model that transformers makes of `config`, with adapters, quantised weights and checkpointing as `run` says.
 
@@ -50,8 +43,6 @@ def build(
         config: a parsed config.json.
         run: how it is trained or served.
         shorten: leaves out layers that only repeat others.
-        reentrant: checkpointing in the older of its two implementations.
-        modules_to_save: names of modules that are trained whole beside adapters.
 
     Raises:
         InputError: the config cannot be read, or adapters have no place in the model.
@@ -69,10 +60,10 @@ def build(
         if isinstance(run, ServeRun):
             finished = _served(model.eval(), run, stored)
         else:
-            finished = _trained(model.train(), run, modules_to_save)
+            finished = _trained(model.train(), run)
             notes += (*_stored(stored), *passed_over(finished, run, experts))
             if run.recompute is Recompute.FULL:
-                _recompute(model, run, reentrant=reentrant)
+                _recompute(model, run)
     return Built(model=finished, parameters=parameters, shallow=shallow, notes=notes)
 
 
@@ -124,7 +115,7 @@ def _stored(name: str) -> tuple[str, ...]:
     return (f"the format that the checkpoint is stored in ({name}): weights are in the run's",) if name else ()
 
 
-def _trained(model: PreTrainedModel, run: TrainRun, saved: tuple[str, ...]) -> nn.Module:
+def _trained(model: PreTrainedModel, run: TrainRun) -> nn.Module:
     if run.kernels is not Kernels.EAGER:
         raise UnsupportedError(f"the trace does not run {run.kernels} kernels", "--kernels eager, or without --exact")
     if run.recompute is Recompute.SELECTIVE:
@@ -132,11 +123,11 @@ def _trained(model: PreTrainedModel, run: TrainRun, saved: tuple[str, ...]) -> n
     dtype = model.dtype
     if run.quantization is not None:
         quantize(model, run.quantization, DTYPES[run.precision.compute])
-    return model if run.adapter is None else adapt(model, run.adapter, dtype, saved)
+    return model if run.adapter is None else adapt(model, run.adapter, dtype)
 
 
-def _recompute(model: PreTrainedModel, run: TrainRun, *, reentrant: bool) -> None:
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": reentrant})
+def _recompute(model: PreTrainedModel, run: TrainRun) -> None:
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": run.reentrant})
     if run.adapter is not None:
         model.enable_input_require_grads()
 

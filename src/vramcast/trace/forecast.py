@@ -86,7 +86,7 @@ def _traced(
         if isinstance(run, ServeRun):
             serve(built.model, run, recorder, progress=progress)
         else:
-            train(built.model, run, stack, recorder, progress=progress)
+            train(built.model, run, stack, recorder, evaluate=run.evaluate, gather=run.save, progress=progress)
         timeline = recorder.timeline()
     if built.shallow is not None:
         timeline = unfold(timeline, built.shallow.pattern, built.shallow.extra, recorder.gathered)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
@@ -20,6 +21,7 @@ from vramcast.domain.run import Loss
 TILE_TOKENS, TILE_VOCAB = 4096, 32768
 STATISTICS = 7  # FP32 figures a token that the chunked loss folds its tiles into
 IGNORED = -100
+ADAPTER = "default"  # PEFT's name for the only one
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -34,6 +36,8 @@ def loss_without_logits(model: nn.Module, kind: Loss, ids: Tensor, labels: Tenso
     """
     causal: Any = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
     head = causal.get_output_embeddings()
+    if isinstance(head, ModulesToSaveWrapper):
+        head = head.modules_to_save[ADAPTER]
     if type(head) is not nn.Linear:
         raise UnsupportedError(f"{kind} loss over a head of class {type(head).__name__}", "--loss stock")
     hidden = causal.base_model(input_ids=ids, use_cache=False).last_hidden_state

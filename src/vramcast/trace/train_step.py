@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vramcast.domain.forecast import Category, Phase
-from vramcast.domain.run import Loss, TrainRun
+from vramcast.domain.run import Loss, Method, TrainRun
 from vramcast.domain.stack import Stack
 from vramcast.trace.kinds import Kinds
 from vramcast.trace.losses import loss_without_logits
@@ -119,18 +119,20 @@ class _Trainer:
         self._label_kept()
 
     def evaluate(self) -> None:
-        """A forward pass with loss and logits, no graph."""
+        """A forward pass with loss and logits, no graph; TRL's chunked loss makes no logits here either, Liger's does."""
         self._enter(Phase.EVALUATE, "evaluate")
         self._model.eval()
         ids, labels = self._batch()
         with torch.no_grad():
-            self._outputs(ids, labels)
+            (self._loss if self._run.loss is Loss.CHUNKED else self._outputs)(ids, labels)
         self._recorder.kinds.end_logits()
 
     def gather(self) -> None:
-        """The state dict on the host."""
+        """The state dict on the host: what is trained alone where the rest is frozen, as PEFT saves it."""
         self._enter(Phase.SAVE, "save")
-        gathered = {name: value.to("cpu") for name, value in self._model.state_dict().items()}
+        trained = {name: weight for name, weight in self._model.named_parameters() if weight.requires_grad}
+        saved = self._model.state_dict() if self._run.method is Method.FULL else trained
+        gathered = {name: value.to("cpu") for name, value in saved.items()}
         gathered.clear()
 
     def _pass(self, forward: str, backward: str) -> None:

@@ -179,6 +179,8 @@ def test_a_bare_size_has_no_adapter() -> None:
         (Method.FULL, {"lora_targets": "mlp"}, "--lora-targets goes with"),
         (Method.FULL, {"lora_dropout": 0.1}, "--lora-dropout goes with"),
         (Method.FULL, {"dora": True}, "--dora goes with"),
+        (Method.FULL, {"modules_to_save": "lm_head"}, "--modules-to-save goes with"),
+        (Method.FULL, {"reentrant": True, "recompute": "none"}, "--reentrant is a way to recompute"),
         (Method.FULL, {"base_format": "nf4"}, "--base-format goes with --method qlora"),
         (Method.LORA, {"base_format": "nf4"}, "--base-format goes with --method qlora"),
         (Method.LORA, {"precision": "master-bf16"}, "keeps a master copy of trained weights"),
@@ -196,6 +198,20 @@ def test_contradictions_are_refused(method: Method, options: dict[str, Any], wha
     """With the flag that is wrong."""
     with pytest.raises(InputError, match=what):
         chosen(method, **options)
+
+
+def test_what_few_runs_have() -> None:
+    """Nothing unless asked for; modules trained whole as a list with commas."""
+    run, _ = chosen(Method.LORA, stack="torch")
+    assert run.adapter is not None
+    assert (run.adapter.modules_to_save, run.reentrant, run.evaluate, run.save) == ((), False, False, False)
+    words = {"modules_to_save": "embed_tokens, lm_head", "reentrant": "yes", "evaluate": True, "save": True}
+    run, _ = chosen(Method.LORA, recompute="full", **words)
+    assert run.adapter is not None
+    assert run.adapter.modules_to_save == ("embed_tokens", "lm_head")
+    assert run.reentrant
+    assert run.evaluate
+    assert run.save
 
 
 def test_a_switch_that_is_off_contradicts_nothing() -> None:

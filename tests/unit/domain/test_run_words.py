@@ -6,6 +6,7 @@ import pytest
 
 from vramcast.app.options import NAMES
 from vramcast.app.predict import predict
+from vramcast.domain.run import Adapter, Method, Recompute, TrainRun
 from vramcast.domain.run_words import run_words
 from vramcast.render.assumed import WITHOUT_FLAG
 
@@ -41,3 +42,14 @@ def test_what_does_not_apply_is_left_out() -> None:
     full = run_words(predict("llama-3.1-8b", method="full").run)
     assert not {"lora_rank", "base_format", "max_model_len"} & full.keys()
     assert not {"micro_batch", "optimizer"} & run_words(predict("llama-3.1-8b", method="serve").run).keys()
+
+
+def test_what_few_runs_have_stands_there_only_where_it_is() -> None:
+    """Switches that are off are left out, and no list is empty."""
+    adapter = Adapter(modules_to_save=("embed_tokens", "lm_head"))
+    run = TrainRun(
+        method=Method.LORA, adapter=adapter, recompute=Recompute.FULL, reentrant=True, evaluate=True, save=True
+    )
+    rare = {"modules_to_save": "embed_tokens,lm_head", "reentrant": True, "evaluate": True, "save": True}
+    assert rare.items() <= run_words(run).items()
+    assert not rare.keys() & run_words(TrainRun(method=Method.LORA, adapter=Adapter())).keys()

@@ -1,0 +1,23 @@
+"""What a run can be that no rule covers."""
+
+from vramcast.domain.errors import UnsupportedError
+from vramcast.domain.run import TrainRun
+
+HINT = "--exact answers by running the model's code on a device that stores nothing"
+
+
+def refuse(run: TrainRun) -> None:
+    """
+    Raise UnsupportedError for what the rules do not count.
+
+    Raises:
+        UnsupportedError: modules trained whole beside adapters, the older checkpointing, evaluation or saving after the steps.
+    """
+    if run.adapter is not None and run.adapter.modules_to_save:
+        raise UnsupportedError("no rule counts modules that are trained whole beside adapters", HINT)
+    if run.reentrant:
+        raise UnsupportedError("no rule counts the older implementation of checkpointing", HINT)
+    if run.evaluate:
+        raise UnsupportedError("no rule counts an evaluation after the steps", HINT)
+    if run.save:
+        raise UnsupportedError("no rule counts what saving holds", HINT)
