@@ -10,6 +10,8 @@ from transformers.utils import import_utils
 
 from vramcast.trace import standin
 from vramcast.trace.autocast import cleared_with_torchs_own
+from vramcast.trace.backward_errors import given_back
+from vramcast.trace.interrupt import Interrupt
 from vramcast.trace.places import Places
 from vramcast.trace.recorder import HiddenBytes, Recorder
 from vramcast.trace.values import Values
@@ -22,8 +24,13 @@ class _FakeTensorMode(FakeTensorMode):
 
     avoid_device_init = True
 
+    def __init__(self, interrupt: Interrupt) -> None:
+        super().__init__(allow_non_fake_inputs=True)
+        self._interrupt = interrupt
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """As ever, with the flag set."""
+        """As ever, with the flag set, and an ear for Ctrl-C."""
+        self._interrupt.check()
         torch._C._set_only_lift_cpu_tensors(True)
         return super().__torch_dispatch__(func, types, args, kwargs)
 
@@ -37,8 +44,11 @@ def tracing(device: str = standin.NAME, hidden: HiddenBytes | None = None) -> It
     real step on the CPU can be held against it, storage by storage. `hidden` tells what kernels take for themselves.
     """
     recorder = Recorder(device, Places(), hidden)
-    fake = _FakeTensorMode(allow_non_fake_inputs=True)
+    interrupt = Interrupt()
+    fake = _FakeTensorMode(interrupt)
     with (
+        interrupt.heard(),
+        given_back(),
         _taken_for_real(),
         _autocast_of(device),
         cleared_with_torchs_own(),

@@ -15,6 +15,7 @@ from torch.utils import backend_registration
 
 from vramcast.trace import autocast, half_softmax, shapes
 from vramcast.trace.attention import attend
+from vramcast.trace.backward_errors import Guard
 
 NAME = "standin"
 RNG_STATE_BYTES = 16  # CUDA's generator state: seed and offset
@@ -53,7 +54,7 @@ def _never(*_: Any, **__: Any) -> None:
 
 def register() -> tuple[torch.library.Library, ...]:
     """Make the stand-in known to torch; the libraries must stay referenced. Once a process."""
-    backend_registration._setup_privateuseone_for_python_backend(NAME, backend_module=_Backend())
+    backend_registration._setup_privateuseone_for_python_backend(NAME, backend_module=_Backend(), device_guard=Guard())
     library = torch.library.Library("aten", "IMPL")
     for operator in FUSED_ON_CUDA:
         library.impl(operator, _never, "PrivateUse1")
