@@ -96,34 +96,34 @@ def _places(blocks: Sequence[Block], done: int) -> Iterator[tuple[Block, _Place]
 def _moments(block: Block, run: TrainRun, place: _Place) -> Iterator[Moment]:
     recomputed = run.recompute is Recompute.FULL
     casts = block.casts if recomputed else place.casts
-    copied = run.precision.is_amp
     full = run.method is Method.FULL
-    gradients = place.gradients + (0 if full else block.parameters)
+    gradients = place.gradients + (0 if full else block.parameters - sum(one.whole for one in block.trained))
     for index in range(len(block.segments) - 1, -1, -1):
-        segment = block.segments[index]
+        segment, trained = block.segments[index], block.trained[index]
         weight = segment.dequantized * segment.laid_out
         gone = sum(block.past_hooks[index + 1 :])
         before = place.before + (block.kept - gone if recomputed else 0)
         own, idle = sum(block.saved[: index + 1]), sum(block.passing[:index])
         again = sum(block.rerun[: index + 1]) - own
-        exist = gradients + (segment.output_grads if full else 0)
+        exist = gradients + trained.writing
         output = run.tokens * segment.output + segment.once
         inner = run.tokens * (segment.inner + run.seq_len * segment.inner_pairs) + segment.once
-        fresh = segment.output_grads if full else 0
-        behind = casts - (segment.output_matrix if copied else 0)
+        fresh = trained.writing if full else 0
+        behind = casts - trained.copied_writing
         moments = [
-            (segment.output_name, output, segment.once, weight, fresh, casts),
-            (segment.inner_name, inner, segment.once, 0, 0, behind),
+            (segment.output_name, output, segment.once, weight, exist, fresh, casts),
+            (segment.inner_name, inner, segment.once, 0, exist, 0, behind),
         ]
+        none_yet = place.gradients  # of this block, while it is recomputed
         if recomputed and segment.rerun:
             product = 0 if block.sizes.eight_bit else weight
-            moments.append(("recomputing", again + run.tokens * segment.forward, 0, product, 0, casts))
-            moments.append(("recomputing", again + run.tokens * segment.forward_adapter, 0, 0, 0, casts))
+            moments.append(("recomputing", again + run.tokens * segment.forward, 0, product, none_yet, 0, casts))
+            moments.append(("recomputing", again + run.tokens * segment.forward_adapter, 0, 0, none_yet, 0, casts))
         if recomputed and segment.followed:
-            moments.append(("recomputing", again + run.tokens * segment.forward_sum, 0, 0, 0, casts))
-        for name, extra, once, dequantized, new, held in moments:
+            moments.append(("recomputing", again + run.tokens * segment.forward_sum, 0, 0, none_yet, 0, casts))
+        for name, extra, once, dequantized, grads, new, held in moments:
             yield Moment(
-                place.layer, block, index + 1, name, before, own, extra, once, dequantized, idle, exist, held, new
+                place.layer, block, index + 1, name, before, own, extra, once, dequantized, idle, grads, held, new
             )
-        gradients += segment.parameters if full else 0
-        casts -= segment.matrices if copied else 0
+        gradients += trained.whole
+        casts -= trained.copied

@@ -18,6 +18,15 @@ from vramcast.rules.saved.ops import FULL, Segment, multiplied
 from vramcast.rules.sizes import Sizes, sizes_of
 
 
+class Trained(NamedTuple):
+    """Elements of a segment that get gradients, and those of its output projection; copies that autocast makes of both."""
+
+    whole: int
+    writing: int
+    copied: int
+    copied_writing: int
+
+
 class Block(NamedTuple):
     """
     `layers` equal blocks in a row.
@@ -25,7 +34,8 @@ class Block(NamedTuple):
     `saved` are the bytes that each segment of one of them saves when it runs, `rerun` those while it is recomputed, `past_hooks`
     those that recomputing does not spare, `kept` what stays of the block until its backward (its input when it is recomputed, and
     what checkpointing does not see), `parameters` its trainable elements, those of adapters among them, `casts`
-    the elements that autocast copies, `frozen_casts` those of them that are not trained, `passing` the bytes that each segment allocates and frees again as it runs forward.
+    the elements that autocast copies, `frozen_casts` those of them that are not trained, `passing` the bytes that each segment allocates and frees again as it runs forward,
+    `trained` what of each segment is trained.
     """
 
     layers: int
@@ -38,6 +48,7 @@ class Block(NamedTuple):
     casts: int
     frozen_casts: int
     passing: tuple[int, ...]
+    trained: tuple[Trained, ...]
     sizes: Sizes
 
 
@@ -114,5 +125,17 @@ def _block(
         casts=copied + learned,
         frozen_casts=0 if run.method is Method.FULL else copied,
         passing=tuple(tokens * segment.passing for segment in segments),
+        trained=tuple(_trained(segment, run, found) for segment in segments),
         sizes=sizes,
     )
+
+
+def _trained(segment: Segment, run: TrainRun, found: Adapted | None) -> Trained:
+    def elements(weights: tuple[Weight, ...]) -> int:
+        if run.method is Method.FULL:
+            return sum(w.parameters for w in weights)
+        return adapters_of(weights, found, run.adapter) if found and run.adapter else 0
+
+    copied = multiplied if run.precision.is_amp else (lambda _: 0)
+    whole, writing = segment.weights, segment.writing
+    return Trained(elements(whole), elements(writing), copied(whole), copied(writing))

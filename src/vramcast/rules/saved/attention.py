@@ -12,7 +12,7 @@ from vramcast.rules.attention_kernel import head_dims
 from vramcast.rules.saved.attention_core import Heads, attended, core_backward, core_forward
 from vramcast.rules.saved.linears import linear, linears
 from vramcast.rules.saved.norms import normed
-from vramcast.rules.saved.ops import Saved, Segment, multiplied, projecting
+from vramcast.rules.saved.ops import Saved, Segment, projecting
 from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import Sizes
 
@@ -72,7 +72,7 @@ def attention_segment(
     heads = heads_of(mixer, masked=masked)
     backward, pairs = core_backward(heads, kernel, sizes)
     weights = mixer.weights(sizes.hidden)
-    writer = [w for w in weights if w.name.startswith("o_proj")]
+    writer = tuple(w for w in weights if w.name.startswith("o_proj"))
     stream = sizes.stream * sizes.hidden
     gradient = stream + sizes.core * heads.out
     held = kernel not in PAIRWISE
@@ -91,10 +91,8 @@ def attention_segment(
         inner_pairs=pairs + recomputed,
         dequantized=writer[0].numel if sizes.quantized else 0,
         laid_out=sizes.core if sizes.eight_bit else sizes.compute,
-        output_grads=sum(w.parameters for w in writer),
-        parameters=sum(w.parameters for w in weights),
-        matrices=multiplied(weights),
-        output_matrix=multiplied(writer),
+        weights=weights,
+        writing=writer,
     )
 
 

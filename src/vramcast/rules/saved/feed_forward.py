@@ -7,7 +7,7 @@ Letters: D hidden, F ffn width.
 from vramcast.domain.family_code import CLAMPED_SWIGLU
 from vramcast.domain.feed_forward import Dense
 from vramcast.rules.saved.linears import linear, linears
-from vramcast.rules.saved.ops import FULL, Saved, Segment, multiplied, projecting
+from vramcast.rules.saved.ops import FULL, Saved, Segment, projecting
 from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import Sizes
 
@@ -105,7 +105,7 @@ def dense_segment(ffn: Dense, sizes: Sizes, saved: tuple[Saved, ...], out: Value
     """
     b, width = out.size if sizes.quantized else sizes.branch, ffn.width
     weights = ffn.weights(sizes.hidden)
-    writer = [w for w in weights if w.name.startswith("down_proj")]
+    writer = tuple(w for w in weights if w.name.startswith("down_proj"))
     product = ffn.gated or ACTIVATION_TENSORS.get(ffn.activation, 1) > 1 or "down_proj" in sizes.adapted
     gradients = (3 if product else 2) * b * width
     stream = sizes.stream * sizes.hidden
@@ -122,10 +122,8 @@ def dense_segment(ffn: Dense, sizes: Sizes, saved: tuple[Saved, ...], out: Value
         rerun=sizes.trains_weights or "down_proj" in sizes.adapted,
         dequantized=writer[0].numel if sizes.quantized else 0,
         laid_out=b if sizes.eight_bit else sizes.compute,
-        output_grads=sum(w.parameters for w in writer),
-        parameters=sum(w.parameters for w in weights),
-        matrices=multiplied(weights),
-        output_matrix=multiplied(writer),
+        weights=weights,
+        writing=writer,
     )
 
 

@@ -12,7 +12,7 @@ from vramcast.domain.feed_forward import MixtureOfExperts
 from vramcast.domain.weights import Weight, WeightKind
 from vramcast.rules.saved.feed_forward import activated, dense, gated_product
 from vramcast.rules.saved.linears import linear
-from vramcast.rules.saved.ops import FULL, Saved, Segment, multiplied
+from vramcast.rules.saved.ops import FULL, Saved, Segment
 from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import Sizes
 
@@ -154,8 +154,8 @@ def _part(
     saved: tuple[Saved, ...],
     allocated: int,
     sizes: Sizes,
-    weights: Sequence[Weight] = (),
-    writing: Sequence[Weight] = (),
+    weights: tuple[Weight, ...] = (),
+    writing: tuple[Weight, ...] = (),
 ) -> Segment:
     """A part of the mixture that holds `weights`, with the moment `name`, at which gradients of `writing` exist."""
     width = sizes.stream * sizes.hidden + allocated
@@ -167,7 +167,6 @@ def _part(
         inner=width,
         inner_name=name,
         once=sizes.weight * max((w.parameters for w in writing if w.name in sizes.merged), default=0),
-        output_grads=sum(w.parameters for w in writing),
-        parameters=sum(w.parameters for w in weights),
-        matrices=multiplied(weights),
+        weights=weights,
+        writing=writing,
     )

@@ -72,9 +72,7 @@ class Segment:
             inner_pairs: the same per B · T².
         inner_name, output_name: what runs then, and at the output projection's moment.
         once: bytes beyond `saved` at both moments that do not grow with the batch.
-        output_grads: parameters of the output projection, whose gradients exist at both moments.
-        parameters: parameters of the segment; matrices, output_matrix: those of them, and of its output projection, that
-            autocast copies.
+        weights: what the segment holds; writing: its output projection, whose gradients exist at both moments.
     """
 
     name: str
@@ -93,10 +91,8 @@ class Segment:
     dequantized: int = 0
     laid_out: int = HALF
     once: int = 0
-    output_grads: int = 0
-    parameters: int = 0
-    matrices: int = 0
-    output_matrix: int = 0
+    weights: tuple[Weight, ...] = ()
+    writing: tuple[Weight, ...] = ()
     rate: Rate = field(init=False)
     past_hooks: Rate = field(init=False)
 

@@ -7,7 +7,7 @@ Letters: D hidden.
 from vramcast.domain.recurrent import LinearAttention, LinearKind, StateSpace
 from vramcast.domain.weights import Weight, WeightKind
 from vramcast.rules.saved.linears import linear, linears
-from vramcast.rules.saved.ops import FULL, Saved, Segment, multiplied
+from vramcast.rules.saved.ops import FULL, Saved, Segment
 from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import Sizes
 
@@ -53,9 +53,8 @@ def recurrent_segment(mixer: Recurrent, sizes: Sizes, saved: tuple[Saved, ...]) 
         inner_name=f"{mixer.variant} kernels",
         dequantized=max(w.numel for w in layers) if sizes.quantized else 0,
         laid_out=sizes.branch if sizes.eight_bit else sizes.compute,
-        output_grads=output.parameters,
-        parameters=sum(w.parameters for w in weights),
-        matrices=multiplied(weights),
+        weights=weights,
+        writing=(output,),
     )
 
 
