@@ -1,9 +1,11 @@
 """Serving on a device that stores nothing: caches to the byte, and the same bytes as real tensors at every boundary."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from tests.dev.test_kv_cache import CASES, ITEM, WINDOW
 from tests.trace.served import (
@@ -20,10 +22,12 @@ from tests.trace.served import (
     traced,
     traced_curve,
 )
+from vramcast.catalog.number_formats import find_format
 from vramcast.domain.errors import InputError, UnsupportedError
 from vramcast.domain.forecast import Category, Phase
+from vramcast.domain.run import Cache, ServeRun
 from vramcast.domain.timeline import Timeline
-from vramcast.trace.caches import CacheKind
+from vramcast.trace.caches import CacheKind, cache_of
 from vramcast.trace.generate import serve
 from vramcast.trace.session import tracing
 
@@ -169,3 +173,27 @@ def test_what_cannot_be_served() -> None:
             serve(rwkv, asked(), recorder, cache=CacheKind.STATIC)
         with pytest.raises(InputError, match="no prompt"):
             serve(llama, asked(), recorder, decode_steps=T)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({}, CacheKind.DYNAMIC),
+        ({"cache": Cache.STATIC}, CacheKind.STATIC),
+        ({"kv_format": find_format("fp8-e4m3")}, CacheKind.FP8),
+        ({"kv_format": find_format("int4")}, CacheKind.QUANTO),
+    ],
+)
+def test_the_cache_that_a_run_asks_for(options: dict[str, Any], kind: CacheKind) -> None:
+    """The run's format and growth choose among transformers' caches."""
+    run = replace(ServeRun(kv_format=find_format("bf16")), **options)
+    assert cache_of(run, nn.Linear(2, 2, dtype=torch.bfloat16)) is kind
+
+
+def test_caches_that_transformers_has_not() -> None:
+    """Another half precision than the model's, and a quantised cache of full length, are refused with what to try."""
+    layer = nn.Linear(2, 2, dtype=torch.bfloat16)
+    with pytest.raises(UnsupportedError, match="no cache in fp16"):
+        cache_of(ServeRun(kv_format=find_format("fp16")), layer)
+    with pytest.raises(InputError, match="caches grow"):
+        cache_of(ServeRun(kv_format=find_format("fp8-e4m3"), cache=Cache.STATIC), layer)

@@ -26,7 +26,7 @@ TRAINING = (
     "evaluate",
     "save",
 )
-SERVING = ("max_model_len", "max_num_seqs", "prefill_tokens", "weight_format", "kv_format")
+SERVING = ("max_model_len", "max_num_seqs", "prefill_tokens", "weight_format", "kv_format", "cache")
 NAMES = ("method", "attention", "memory", *TRAINING, *SERVING)
 YES, NO = (True, "true", "yes", "1"), (False, "false", "no", "0")
 

@@ -7,7 +7,7 @@ from vramcast.domain.errors import InputError
 from vramcast.domain.forecast import Assumption
 from vramcast.domain.model import ModelSpec
 from vramcast.domain.number_format import NumberFormat
-from vramcast.domain.run import AttentionKernel, ServeRun
+from vramcast.domain.run import AttentionKernel, Cache, ServeRun
 from vramcast.domain.stack import Stack
 
 MAX_MODEL_LEN = 4096
@@ -36,6 +36,7 @@ def choose_serve_run(options: Options, model: ModelSpec, stack: Stack) -> tuple[
         max_num_seqs=_count(options, "max_num_seqs", 1, assumed),
         prefill_tokens=options.count("prefill_tokens", 1) if options.gives("prefill_tokens") else None,
         attention=_attention(options, model, stack, assumed),
+        cache=options.word("cache", Cache) or Cache.DYNAMIC,
     )
     if run.prefill_tokens is None and model.layers:
         text = f"{run.max_num_seqs * run.max_model_len}"

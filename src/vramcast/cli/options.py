@@ -11,7 +11,7 @@ from vramcast.app.options import NAMES
 from vramcast.app.predict import predict
 from vramcast.domain.errors import InputError
 from vramcast.domain.forecast import Forecast
-from vramcast.domain.run import AttentionKernel, Kernels, Loss, Method, Offload, Optimizer, Precision, Recompute
+from vramcast.domain.run import AttentionKernel, Cache, Kernels, Loss, Method, Offload, Optimizer, Precision, Recompute
 from vramcast.units import parse_bytes
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -100,6 +100,7 @@ FLAGS: dict[str, Callable[[Any], Any]] = {
         SERVE, "weight-format", "NAME", "Number format of the weights, as vramcast dtypes lists it."
     ),
     "kv-format": _flag(SERVE, "kv-format", "NAME", "Number format of the key and value cache."),
+    "cache": _one_of(SERVE, "cache", Cache, "Grown token by token, or at full length from the start (with --exact)"),
 }
 lang_option = click.option("--lang", type=click.Choice(("en", "zh")), default="en", help="English or Chinese.")
 RUN_WORDS = frozenset(NAMES)

@@ -119,6 +119,13 @@ class Offload(StrEnum):
     OPTIMIZER = "optimizer"
 
 
+class Cache(StrEnum):
+    """How keys and values are kept between passes: grown by a token a pass, or at full length from the start."""
+
+    DYNAMIC = "dynamic"
+    STATIC = "static"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter:
     """
@@ -199,6 +206,7 @@ class ServeRun:
     max_num_seqs: int = 1
     prefill_tokens: int | None = None
     attention: AttentionKernel = AttentionKernel.SDPA
+    cache: Cache = Cache.DYNAMIC
     reserve: int = 0
 
 

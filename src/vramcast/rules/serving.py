@@ -19,6 +19,7 @@ from vramcast.domain.run import ServeRun
 from vramcast.domain.stack import Stack
 from vramcast.domain.weights import Weight, WeightKind
 from vramcast.rules.attention_kernel import asked_attention
+from vramcast.rules.beyond import refuse
 from vramcast.rules.forward_widths import Reading, block_widths, mask_bytes
 from vramcast.rules.kv_cache import growing_cache, held_tokens, kv_cache, recurrent_state
 from vramcast.rules.parameters import quantizable, quantized_parameters
@@ -76,7 +77,11 @@ def serving(model: ModelSpec, run: ServeRun, stack: Stack, device: Device | None
 
     Ignores: sampling, several requests at different lengths, CUDA graphs, an engine's own reserves, token ids and position
              tables.
+
+    Raises:
+        UnsupportedError: a static cache.
     """
+    refuse(run)
     weights = served_weights(model, run)
     if not model.layers:
         return Serving((Instant(phase=Phase.LOAD, name="weights loaded", terms=(weights,)),), weights.bytes)

@@ -8,7 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, QuantizedCache
 
-from vramcast.domain.errors import UnsupportedError
+from vramcast.domain.errors import InputError, UnsupportedError
+from vramcast.domain.run import Cache, ServeRun
+from vramcast.trace.build import DTYPES
 
 STATES_IN_MODULES = ("recurrent_states", "conv1d_state")  # RecurrentGemma keeps them beside its weights
 
@@ -28,7 +30,29 @@ class CacheKind(StrEnum):
     HQQ = "hqq"
 
 
+_KEPT = {dtype: name for name, dtype in DTYPES.items()}
+_QUANTISED = {"fp8-e4m3": CacheKind.FP8, "int4": CacheKind.QUANTO}
 _PACKAGES = {CacheKind.QUANTO: ("optimum.quanto", "optimum-quanto"), CacheKind.HQQ: ("hqq", "hqq")}
+
+
+def cache_of(run: ServeRun, model: nn.Module) -> CacheKind:
+    """
+    The cache that a run asks for: keys and values as `model` computes them, or quantised.
+
+    Raises:
+        InputError: a quantised cache that is static.
+        UnsupportedError: transformers keeps no cache in that format.
+    """
+    name = run.kv_format.name
+    dtype = next(tensor.dtype for tensor in model.parameters() if tensor.is_floating_point())
+    if name == _KEPT.get(dtype):
+        return CacheKind(run.cache.value)
+    if name not in _QUANTISED:
+        known = ", ".join((_KEPT.get(dtype, str(dtype)), *_QUANTISED))
+        raise UnsupportedError(f"transformers keeps no cache in {name} here", f"--kv-format {known}")
+    if run.cache is Cache.STATIC:
+        raise InputError("transformers' quantised caches grow", "--cache dynamic")
+    return _QUANTISED[name]
 
 
 def generation_options(kind: CacheKind, config: PreTrainedConfig) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from vramcast.domain.timeline import Timeline
 from vramcast.trace.allocator_settings import AllocatorSettings
 from vramcast.trace.attention import attention_of
 from vramcast.trace.build import build
+from vramcast.trace.caches import cache_of
 from vramcast.trace.generate import serve
 from vramcast.trace.kernels import Target, hidden
 from vramcast.trace.quantized import place, scales
@@ -84,7 +85,7 @@ def _traced(
             recorder.belong(tensors, weight)
             recorder.label(tensors, Category.PARAMETERS)
         if isinstance(run, ServeRun):
-            serve(built.model, run, recorder, progress=progress)
+            serve(built.model, run, recorder, cache=cache_of(run, built.model), progress=progress)
         else:
             train(built.model, run, stack, recorder, evaluate=run.evaluate, gather=run.save, progress=progress)
         timeline = recorder.timeline()
