@@ -24,9 +24,21 @@ UPCAST = replace(RUN, quantization=replace(INT8, upcast=True), autocast=True)
         (UPCAST, 0.01),
         (replace(RUN, loss=Loss.CHUNKED), 0.04),
         (replace(UPCAST, loss=Loss.CHUNKED), 0.04),
+        (replace(RUN, reentrant=True), 0.01),
+        (replace(RUN, loss=Loss.CHUNKED, seq_len=8192, reentrant=True), 0.02),
+        (replace(RUN, loss=Loss.CHUNKED, seq_len=8192), 0.02),
     ],
 )
 def test_rules_and_trace_agree_about_eight_bit_layers(run: TrainRun, apart: float) -> None:
-    """On the peak of live tensors, where recomputing does not free the inputs of 8-bit layers too."""
+    """On the peak of live tensors, where the newer checkpointing does not free the inputs of 8-bit layers, and the older one does."""
     outcome = compare(Case(family="llama", number=0, run=run, stack="torch", gpu="rtx-4090"))
     assert abs(outcome.apart("allocated")) <= apart
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_rules_and_trace_agree_about_both_ways_of_checkpointing(reentrant: bool) -> None:
+    """The older one holds each block's output while its backward runs."""
+    four = replace(UPCAST, quantization=Quantization(format=find_format("nf4"), upcast=True), seq_len=8192)
+    run = replace(four, loss=Loss.CHUNKED, reentrant=reentrant)
+    outcome = compare(Case(family="llama", number=0, run=run, stack="torch", gpu="rtx-4090"))
+    assert abs(outcome.apart("backward")) <= 0.005

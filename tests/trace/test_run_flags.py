@@ -1,4 +1,4 @@
-"""What only the trace follows: modules trained whole, the older checkpointing, evaluation and saving."""
+"""What few runs have, by the trace: modules trained whole, the older checkpointing, evaluation and saving."""
 
 import json
 from pathlib import Path

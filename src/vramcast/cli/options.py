@@ -88,7 +88,10 @@ FLAGS: dict[str, Callable[[Any], Any]] = {
     "lora-dropout": _flag(ADAPT, "lora-dropout", "P", "Dropout before the adapters."),
     "dora": _switch(ADAPT, "dora", "Adapters with magnitudes (DoRA)."),
     "modules-to-save": _flag(
-        ADAPT, "modules-to-save", "NAMES", "Modules of which a copy is trained whole: embed_tokens,lm_head"
+        ADAPT,
+        "modules-to-save",
+        "NAMES",
+        "Modules of which a copy is trained whole: embed_tokens,lm_head; needs --exact",
     ),
     "base-format": _flag(
         ADAPT, "base-format", "NAME", "How QLoRA stores the frozen weights: nf4-dq, nf4, fp4-dq, fp4, int8."

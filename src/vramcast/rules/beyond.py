@@ -11,7 +11,7 @@ def refuse(run: Run) -> None:
     Raise UnsupportedError for what the rules do not count.
 
     Raises:
-        UnsupportedError: modules trained whole beside adapters, the older checkpointing, evaluation or saving after the steps,
+        UnsupportedError: modules trained whole beside adapters, evaluation or saving after the steps,
             a static cache.
     """
     if isinstance(run, ServeRun):
@@ -20,8 +20,6 @@ def refuse(run: Run) -> None:
         return
     if run.adapter is not None and run.adapter.modules_to_save:
         raise UnsupportedError("no rule counts modules that are trained whole beside adapters", HINT)
-    if run.reentrant:
-        raise UnsupportedError("no rule counts the older implementation of checkpointing", HINT)
     if run.evaluate:
         raise UnsupportedError("no rule counts an evaluation after the steps", HINT)
     if run.save:

@@ -94,6 +94,7 @@ def _places(blocks: Sequence[Block], done: int) -> Iterator[tuple[Block, _Place]
 
 
 def _moments(block: Block, run: TrainRun, place: _Place) -> Iterator[Moment]:
+    """The older checkpointing reruns the whole block, and holds its output while the block's own backward runs."""
     recomputed = run.recompute is Recompute.FULL
     casts = block.casts if recomputed else place.casts
     full = run.method is Method.FULL
@@ -106,8 +107,9 @@ def _moments(block: Block, run: TrainRun, place: _Place) -> Iterator[Moment]:
         own, idle = sum(block.saved[: index + 1]), sum(block.passing[:index])
         again = sum(block.rerun[: index + 1]) - own
         exist = gradients + trained.writing
-        output = run.tokens * segment.output + segment.once
-        inner = run.tokens * (segment.inner + run.seq_len * segment.inner_pairs) + segment.once
+        nested = run.tokens * block.sizes.stream * block.sizes.hidden if run.reentrant else 0
+        output = run.tokens * segment.output + segment.once + nested
+        inner = run.tokens * (segment.inner + run.seq_len * segment.inner_pairs) + segment.once + nested
         fresh = trained.writing if full else 0
         behind = casts - trained.copied_writing
         moments = [
@@ -115,11 +117,11 @@ def _moments(block: Block, run: TrainRun, place: _Place) -> Iterator[Moment]:
             (segment.inner_name, inner, segment.once, 0, exist, 0, behind),
         ]
         none_yet = place.gradients  # of this block, while it is recomputed
-        if recomputed and segment.rerun:
+        if recomputed and (segment.rerun or run.reentrant):
             product = 0 if block.sizes.eight_bit else weight
             moments.append(("recomputing", again + run.tokens * segment.forward, 0, product, none_yet, 0, casts))
             moments.append(("recomputing", again + run.tokens * segment.forward_adapter, 0, 0, none_yet, 0, casts))
-        if recomputed and segment.followed:
+        if recomputed and (segment.followed or run.reentrant):
             moments.append(("recomputing", again + run.tokens * segment.forward_sum, 0, 0, none_yet, 0, casts))
         for name, extra, once, dequantized, grads, new, held in moments:
             yield Moment(

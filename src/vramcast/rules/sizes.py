@@ -31,7 +31,7 @@ class Sizes(NamedTuple):
         autocast: matrix products cast their inputs.
         trains_weights: the model's own weights get gradients, so linears keep their inputs.
         quantized: linears are bitsandbytes' 4-bit or 8-bit layers; eight_bit: the latter, which keep their input, though frozen.
-        past_hooks: what those keep escapes checkpointing (`MatMul8bitLt` puts it on its context, where hooks do not see it).
+        past_hooks: what those keep escapes checkpointing, but for the older one (`MatMul8bitLt` puts it on its context, where hooks do not see it).
         adapted: canonical names of the linears with an adapter; rank, adapter: its r and item size.
         merged: canonical names of the fused experts with an adapter, which PEFT adds to them in every forward pass.
         adapter_dropout: the adapter drops inputs, so keeps a mask and its own copy.
@@ -113,7 +113,7 @@ def sizes_of(
         trains_weights=run.method is Method.FULL,
         quantized=run.quantization is not None,
         eight_bit=eight_bit,
-        past_hooks=eight_bit and run.recompute == "full",
+        past_hooks=eight_bit and run.recompute == "full" and not run.reentrant,
         adapted=adapted,
         merged=merged,
         rank=run.adapter.rank if run.adapter else 0,

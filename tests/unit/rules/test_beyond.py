@@ -13,7 +13,6 @@ from vramcast.domain.errors import UnsupportedError
     [
         ({"evaluate": True}, "evaluation"),
         ({"save": True}, "saving"),
-        ({"recompute": "full", "reentrant": True}, "older implementation"),
         ({"modules_to_save": "lm_head"}, "trained whole"),
     ],
 )

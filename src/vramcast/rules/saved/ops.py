@@ -143,7 +143,8 @@ def projecting(sizes: Sizes, name: str, width: int, itemsize: int, *, held: bool
     if not sizes.trains_weights:
         size += sizes.stream * sizes.hidden
     if sizes.eight_bit:
-        cast = _eight_bit_product(sizes, width)
+        kept = width * copies[-1] if copies else 0  # by the adapter, which has not run yet
+        cast = _eight_bit_product(sizes, width) - kept
     else:
         cast = sizes.compute * width if sizes.quantized and itemsize != sizes.compute else 0
     scaled = 2 * sizes.branch * sizes.hidden if name in sizes.adapted else 0

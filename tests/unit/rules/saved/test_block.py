@@ -24,6 +24,8 @@ SIZES = sizes_of(SPEC, TrainRun(attention=AttentionKernel.FLASH), frozenset())
 LLAMA = SPEC.layers[0].layer
 D = SPEC.hidden_size
 
+INT8 = Quantization(format=find_format("int8"))
+
 
 def kept(layer: Layer) -> int:
     """Bytes per token that a block keeps."""
@@ -128,3 +130,7 @@ def test_eight_bit_layers_keep_their_inputs_past_checkpointing() -> None:
     assert eight.kept - four.kept == inputs + run.tokens * 2 * D
     assert eight.saved == four.saved
     assert sum(eight.rerun) - sum(four.rerun) == inputs
+    older = lay_out(SPEC, replace(run, quantization=INT8, recompute=Recompute.FULL, reentrant=True), None, leaf=False)[
+        0
+    ]
+    assert (older.kept, older.saved) == (four.kept, eight.rerun)
