@@ -3,12 +3,15 @@
 import io
 import subprocess
 import sys
+from threading import Event
 
 import pytest
 
+from vramcast.cli import progress
 from vramcast.cli.progress import shown_progress
 from vramcast.cli.run import run
 
+SECONDS = 30  # in which something must be shown
 BLOCKED = """
 import sys
 sys.modules["torch"] = None
@@ -58,8 +61,17 @@ def test_a_base_install_says_what_to_install(flag: tuple[str, ...]) -> None:
 class Terminal(io.StringIO):
     """A stream that somebody watches."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown = Event()
+
     def isatty(self) -> bool:
         return True
+
+    def write(self, text: str) -> int:
+        if "backward" in text:
+            self.shown.set()
+        return super().write(text)
 
 
 def test_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,11 +91,13 @@ def test_somebody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr(progress, "PATIENCE", 0)
 
     def interrupted() -> None:
         with shown_progress("tracing gpt2") as say:
             assert say is not None
             say("step 1 backward")
+            assert terminal.shown.wait(SECONDS)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -118,14 +118,14 @@ def test_a_bug_is_neither_yes_nor_no(capsys: pytest.CaptureFixture[str]) -> None
     assert "please report" in err
 
 
-def test_ctrl_c_ends_without_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_ends_with_one_word(capsys: pytest.CaptureFixture[str]) -> None:
     """130, as a shell expects of a process that was interrupted."""
 
     def interrupted() -> int:
         raise KeyboardInterrupt
 
     assert guarded(interrupted, debug=False) == 130
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr() == ("", "interrupted\n")
 
 
 def test_an_error_without_a_hint_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
