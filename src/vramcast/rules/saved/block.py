@@ -15,7 +15,7 @@ from vramcast.rules.saved.attention import attention, attention_segment
 from vramcast.rules.saved.feed_forward import dense, dense_segment
 from vramcast.rules.saved.mixture import mixture, mixture_segments
 from vramcast.rules.saved.norms import normed
-from vramcast.rules.saved.ops import Saved, Segment, rate
+from vramcast.rules.saved.ops import Saved, Segment
 from vramcast.rules.saved.recurrent import recurrent, recurrent_segment
 from vramcast.rules.saved.tape import Tape, Value
 from vramcast.rules.sizes import Sizes
@@ -43,14 +43,15 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool, l
     if recomputed:
         tape.hold(x)
     norms = list(layer.norms)
-    segments = []
+    segments: list[Segment] = []
     out = x
     x.leaf = leaf
     read = _before(tape, norms, x)
     for mixer in layer.mixers:
         out = _mixed(tape, mixer, read.like() if layer.beside else read, masked=masked)
         saved, behind = tape.cut(), _after(tape, norms, out)
-        segments.append(_freed(_mixer_segment(mixer, sizes, (*saved, *behind), masked=masked), behind))
+        part = _mixer_segment(mixer, sizes, saved, masked=masked)
+        segments.extend((part, *_followers(part, behind, sizes)))
     if layer.ffn is not None:
         if not layer.parallel:
             x = x.like() if segments else x
@@ -60,10 +61,9 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool, l
             read = _before(tape, norms, x)
         out, parts = _fed_forward(tape, layer.ffn, read)
         saved, behind = tape.cut(), _after(tape, norms, out)
-        *made, last = _ffn_segments(layer.ffn, sizes, (*parts, (*saved, *behind)), out)
-        segment = _freed(last, behind)
-        segments.extend(made)
+        *made, segment = _ffn_segments(layer.ffn, sizes, (*parts, saved), out)
         beside = sizes.branch * sizes.hidden if layer.parallel and segments else 0  # what the mixer gave
+        segments.extend(made)
         segments.append(
             replace(
                 segment,
@@ -74,6 +74,7 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool, l
                 followed=bool(behind),
             )
         )
+        segments.extend(_followers(segment, behind, sizes))
     return tuple(segments)
 
 
@@ -95,10 +96,23 @@ def _after(tape: Tape, norms: list[Norm], out: Value) -> tuple[Saved, ...]:
     return tape.cut()
 
 
-def _freed(segment: Segment, behind: tuple[Saved, ...]) -> Segment:
-    """The segment, whose own backward begins when what was kept behind it is gone."""
-    gone = rate(behind).per_token
-    return replace(segment, output=segment.output - gone, inner=segment.inner - gone)
+def _followers(part: Segment, behind: tuple[Saved, ...], sizes: Sizes) -> tuple[Segment, ...]:
+    """What was kept behind a part, as a segment of its own: it is gone when the part's backward begins."""
+    if not behind:
+        return ()
+    width, name = sizes.stream * sizes.hidden, "behind its output"
+    return (
+        Segment(
+            name=part.name,
+            saved=behind,
+            output=width,
+            output_name=name,
+            inner=width,
+            inner_name=name,
+            rerun=False,
+            followed=False,
+        ),
+    )
 
 
 def _mixed(tape: Tape, mixer: Mixer, x: Value, *, masked: bool) -> Value:
