@@ -164,9 +164,10 @@ def _passing(scene: Scene, block: Block) -> int:
 
 def _without_reuse(instants: Sequence[Instant], scene: Scene) -> int:
     """
-    Bytes reserved if no category reused another's segments, and no part of a block another part's.
+    Bytes reserved if no category reused another's segments, no part of a block another part's, and no pass the other's.
 
-    Formula:  resident + Σ_categories largest instant + Σ_segments of one block (what it allocates and frees) - the largest
+    Formula:  resident + Σ_categories largest instant + the most that lies idle + Σ_segments of one block, running forward,
+              and once more, running backward (what it allocates and frees) - the largest
     A bound, not an estimate: the allocator does reuse freed segments, but cannot always.
     """
     largest: dict[Category, int] = {}
@@ -176,5 +177,6 @@ def _without_reuse(instants: Sequence[Instant], scene: Scene) -> int:
             sums[term.category] = sums.get(term.category, 0) + term.bytes
         for category, size in sums.items():
             largest[category] = max(largest.get(category, 0), size)
-    apart = max((sum(block.passing) - max(block.passing, default=0) for block in scene.blocks), default=0)
-    return sum(term.bytes for term in scene.resident) + sum(largest.values()) + apart
+    apart = max((2 * sum(block.passing) - max(block.passing, default=0) for block in scene.blocks), default=0)
+    idle = max(instant.idle for instant in instants)
+    return sum(term.bytes for term in scene.resident) + sum(largest.values()) + idle + apart
