@@ -130,5 +130,6 @@ def forecast(
 def _left_out() -> tuple[str, ...]:
     return (
         "padded batches (their attention mask), torch.compile",
+        "how a checkpoint is loaded: what that leaves in the allocator's cache",
         "other processes and the display on the same device",
     )
