@@ -24,6 +24,8 @@ LABELS = {
     Category.TEMPORARY: "in use at this moment",
     Category.WORKSPACE: "workspaces of libraries",
 }
+INPUTS = "inputs of a pass"
+SERVED = (Phase.PREFILL, Phase.DECODE)
 RESIDENT = (Category.PARAMETERS, Category.OPTIMIZER_STATES)
 
 
@@ -83,7 +85,7 @@ def _term(category: Category, modules: dict[str, _Share], phase: Phase) -> Term:
     return Term(
         bytes=size,
         category=category,
-        label=LABELS.get(category, "unknown"),
+        label=INPUTS if category is Category.ACTIVATIONS and phase in SERVED else LABELS[category],
         phase=Phase.RESIDENT if category in RESIDENT else phase,
         formula="recorded",
         values=(("recorded", size), ("storages", count)),

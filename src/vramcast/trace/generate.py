@@ -109,20 +109,22 @@ class _Follower:
 
     @contextmanager
     def following(self, start: int) -> Iterator[None]:
-        """Follow the passes of the model; what was born from event `start` on is input of the first."""
+        """Follow the passes of the model; what was born between two of them, and lives on, is input of the second."""
+        between = start
 
         def before(*_: Any) -> None:
-            if not self.passes:
-                self.recorder.label_since(start, Category.ACTIVATIONS)
+            self.recorder.label_since(between, Category.ACTIVATIONS)
             phase, name = self._pass
             self.recorder.enter_phase(phase, name)
             if self.progress:
                 self.progress(name)
 
         def after(_: Any, __: Any, given: dict[str, Any], output: Any) -> None:
+            nonlocal between
             self._label(given, output)
             self.recorder.enter_phase(self._pass[0], "next token")
             self.passes += 1
+            between = self.recorder.now
 
         hooks = (
             self.model.register_forward_pre_hook(before),
