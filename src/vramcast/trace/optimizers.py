@@ -77,7 +77,7 @@ def _bitsandbytes(kind: Optimizer, trained: list[Tensor], whole: Collection[Tens
     """
     bitsandbytes' own class, with a manager of its own, and tables that hold nothing yet.
 
-    Source: bitsandbytes 0.50 optim/optimizer.py (`getstate_buffer`, `prefetch_state`, `GlobalOptimManager`).
+    Source: bitsandbytes 0.50 optim/optimizer.py (`get_state_buffer`, `prefetch_state`, `GlobalOptimManager`).
     """
     from bitsandbytes import optim  # slow to import
 
@@ -92,7 +92,7 @@ def _bitsandbytes(kind: Optimizer, trained: list[Tensor], whole: Collection[Tens
     optimizer.mng.initialize()
     optimizer.mng.pid2config = {id(parameter): {"optim_bits": 32} for parameter in whole}
     if kind in _PAGED:
-        optimizer.getstate_buffer = state_buffer
+        optimizer.get_state_buffer = state_buffer
         optimizer.prefetch_state = no_prefetch
     return optimizer  # type: ignore[no-any-return]
 
