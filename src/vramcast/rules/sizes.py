@@ -13,6 +13,10 @@ from vramcast.domain.run import AttentionKernel, Kernels, Method, TrainRun
 from vramcast.rules.attention_kernel import asked_attention
 
 HALF = 2
+# whose block's code has a name for what attention gives, or what it read, that lives on while the feed-forward part runs;
+# source: the blocks' forward in transformers 5.23
+NAMES_MIXED = frozenset({"gpt2", "gpt_bigcode", "gpt_neo", "mpt", "stablelm"})
+NAMES_READ = frozenset({"stablelm"})
 INT8 = "int8"
 
 
@@ -37,6 +41,7 @@ class Sizes(NamedTuple):
         adapter_dropout: the adapter drops inputs, so keeps a mask and its own copy.
         fused_norms, fused_mlp: they run as fused kernels that keep only their inputs.
         attention: the attention kernel asked for; selective: its core is recomputed.
+        names_mixed, names_read: the block's code refers to the mixer's output, and its input, until the block returns.
         dropout: the model's own dropout probabilities.
     """
 
@@ -60,6 +65,8 @@ class Sizes(NamedTuple):
     fused_mlp: bool
     attention: AttentionKernel
     selective: bool
+    names_mixed: bool
+    names_read: bool
     dropout: Dropout
 
     @property
@@ -123,5 +130,7 @@ def sizes_of(
         fused_mlp=run.kernels is Kernels.FUSED,
         attention=attention,
         selective=run.recompute == "selective",
+        names_mixed=model.model_type in NAMES_MIXED,
+        names_read=model.model_type in NAMES_READ,
         dropout=model.dropout,
     )

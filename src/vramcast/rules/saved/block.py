@@ -47,8 +47,10 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool, l
     out = x
     x.leaf = leaf
     read = _before(tape, norms, x)
+    mixed: list[Value] = []  # what the mixers read and give
     for mixer in layer.mixers:
         out = _mixed(tape, mixer, read.like() if layer.beside else read, masked=masked)
+        mixed = [read, out]
         saved, behind = tape.cut(), _after(tape, norms, out)
         part = _mixer_segment(mixer, sizes, saved, masked=masked)
         segments.extend((part, *_followers(part, behind, sizes)))
@@ -62,7 +64,7 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool, l
         out, parts = _fed_forward(tape, layer.ffn, read)
         saved, behind = tape.cut(), _after(tape, norms, out)
         *made, segment = _ffn_segments(layer.ffn, sizes, (*parts, saved), out)
-        beside = sizes.branch * sizes.hidden if layer.parallel and segments else 0  # what the mixer gave
+        beside = _named(tape, layer, mixed)
         segments.extend(made)
         segments.append(
             replace(
@@ -76,6 +78,16 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool, l
         )
         segments.extend(_followers(segment, behind, sizes))
     return tuple(segments)
+
+
+def _named(tape: Tape, layer: Layer, mixed: list[Value]) -> int:
+    """Bytes per token of what the mixer read and gave, where the block's code refers to it while the feed-forward part runs."""
+    if not mixed:
+        return 0
+    sizes, (read, out) = tape.sizes, mixed
+    if layer.parallel:
+        return sizes.branch * sizes.hidden
+    return sizes.names_mixed * tape.unheld(out) + sizes.names_read * tape.unheld(read)
 
 
 def _before(tape: Tape, norms: list[Norm], x: Value) -> Value:

@@ -58,6 +58,11 @@ class Tape:
         """Something outside the block keeps this value alive anyway."""
         self._alive.add(value.root)
 
+    def unheld(self, value: Value) -> int:
+        """Bytes per token of a value that nothing keeps yet."""
+        root = value.root
+        return 0 if root in self._alive else root.size * root.width
+
     def keep(self, value: Value, op: str, *, core: bool = False, past_hooks: bool = False) -> None:
         """An operator saves this value: bytes of its storage, if nothing keeps that yet, in sight of checkpointing or not."""
         root, alive = value.root, self._past_hooks if past_hooks else self._alive
