@@ -121,7 +121,7 @@ def earlier_blocks(scene: Scene, moment: Moment) -> tuple[Term, ...]:
 
 
 def before_blocks(scene: Scene) -> tuple[Term, ...]:
-    """What is kept between the embedding and the first block, to the last: B·T·a_out."""
+    """What is kept between the embedding and the first block, to the last: B·T·x."""
     if not scene.entrance_bytes:
         return ()
     run = scene.run
@@ -131,8 +131,8 @@ def before_blocks(scene: Scene) -> tuple[Term, ...]:
             category=Category.ACTIVATIONS,
             label="kept before the first block",
             phase=Phase.BACKWARD,
-            formula="B·T·a_out",
-            values=(("B", run.micro_batch), ("T", run.seq_len), ("a_out", scene.entrance_bytes // run.tokens)),
+            formula="B·T·x",
+            values=(("B", run.micro_batch), ("T", run.seq_len), ("x", scene.entrance_bytes // run.tokens)),
             source=CODE,
         ),
     )
