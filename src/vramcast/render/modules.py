@@ -23,7 +23,7 @@ def modules_lines(forecast: Answer, style: Style) -> list[str]:
     room = style.width - _FIGURES - 2 * len(_GAP)
     lines = [style.bold(_GAP + style.say("live at the peak, by module"))]
     for size, module, category, count in largest:
-        first, *rest = wrap(f"{style.say(module)} · {count}", room - 2)
+        first, *rest = wrap(f"{style.say(module)} · {style.say(count)}", room - 2)
         figures = f"{rjust(gib_cell(size), 7)}{_GAP}{rjust(percent(size, forecast.tiers.process), 4)}"
         lines.append(f"{_glyph(category, style)} {ljust(first, room)}{figures}")
         lines += [f"{_GAP}{line}" for line in rest]

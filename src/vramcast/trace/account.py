@@ -100,10 +100,14 @@ def _parts(modules: dict[str, _Share]) -> Iterable[Part]:
     ranked = sorted(modules.items(), key=lambda item: -item[1].bytes)
     shown_first, rest = ranked[:MOST_PARTS], ranked[MOST_PARTS:]
     for name, live in shown_first:
-        yield Part(name, f"{live.blocks} blocks", live.bytes)
+        yield Part(name, _counted(live.blocks, "tensor"), live.bytes)
     if rest:
         others = _Share(sum(live.blocks for _, live in rest), sum(live.bytes for _, live in rest))
-        yield Part(f"{len(rest)} other modules", f"{others.blocks} blocks", others.bytes)
+        yield Part(_counted(len(rest), "other module"), _counted(others.blocks, "tensor"), others.bytes)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count > 1 else ''}"
 
 
 def _pattern(module: str) -> str:
