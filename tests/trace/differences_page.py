@@ -20,8 +20,9 @@ runs all of them and writes this page. The tests run a sample each time, and hol
 """
 RESERVED_SAYS = """
 Reserved, and process with it, is the history of every request since the first: which freed segments the next tensor fits
-into. Rules have no history, only what must lie idle when the loss or a block runs backward; they give a band, from no
-fragmentation to no reuse between categories. The trace's process tier lies within that band in {within} of {count} runs.
+into. Rules have no history: [they promise a band](adr/0015-reserved-is-a-band-for-closed-forms.md), from no fragmentation to no
+reuse, and the figure inside it is only what must lie idle at the worst moment. The trace's process tier lies within that band in
+{within} of {count} runs; `--exact` gives the figure.
 """
 CAUSES = """
 ## Where the differences come from

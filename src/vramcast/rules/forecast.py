@@ -27,7 +27,7 @@ def finish(
     The forecast whose peak is the largest of `instants`.
 
     Reserved is the most that live tensors and blocks lying idle needed at any instant: the allocator keeps what it once
-    took. The band reaches from no fragmentation at all to no reuse between categories, paged states resident.
+    took. The band reaches from no fragmentation at all to no reuse (`no_reuse`), paged states resident.
 
     Formula:  reserved = max_i(allocated_i + idle_i); process = reserved + context; low = allocated + context;
               high = max(no reuse, reserved) + context + paged
