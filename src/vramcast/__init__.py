@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from vramcast.version import __version__
 
-__all__ = ["Forecast", "ServeRun", "TrainRun", "__version__", "load_model", "predict", "trace"]
+__all__ = ["Forecast", "ServeRun", "TrainRun", "__version__", "load_model", "measure", "predict", "trace"]
 
 if TYPE_CHECKING:
     from vramcast.app.predict import predict
     from vramcast.domain.forecast import Forecast
     from vramcast.domain.run import ServeRun, TrainRun
+    from vramcast.measure.meters import measure
     from vramcast.sources.resolve import load_model
     from vramcast.trace.user_code import trace
 
@@ -27,6 +28,7 @@ _HOMES = {
     "load_model": "vramcast.sources.resolve",
     "predict": "vramcast.app.predict",
 }
+_PACKAGES = {"measure", "trace"}  # which can be called
 
 
 def __getattr__(name: str) -> Any:
@@ -35,6 +37,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'vramcast' has no attribute {name!r}")
     from importlib import import_module
 
-    if name == "trace":
-        return import_module("vramcast.trace")
+    if name in _PACKAGES:
+        return import_module(f"vramcast.{name}")
     return getattr(import_module(_HOMES[name]), name)
