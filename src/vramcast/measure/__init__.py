@@ -4,6 +4,7 @@ The run for real, on CUDA or on the CPU, and the meters that read it. Needs the 
 The package can be called: `with vramcast.measure() as m: ...` reads the memory of the block.
 """
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ from vramcast.domain.errors import InputError
 if TYPE_CHECKING:
     from vramcast.measure.meters import Meter
 
+os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else torch's profiler says that it starts, and that it ends
 INSTALL = "pip install 'vramcast[trace]'"
 
 

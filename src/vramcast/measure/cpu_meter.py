@@ -27,6 +27,7 @@ class CpuMeter:
     """
 
     device = CPU
+    context: int | None = None  # there is none
 
     def __init__(self) -> None:
         self.readings: tuple[Reading, ...] = ()
@@ -47,6 +48,9 @@ class CpuMeter:
         self._phases.append(Open(phase=phase, name=name))
         with record_function(f"{MARK} {len(self._rams)}"):
             resident_set.set_mark()
+
+    def wait(self) -> None:
+        """Until the device has done what it was told; the CPU has."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

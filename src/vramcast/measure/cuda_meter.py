@@ -62,6 +62,10 @@ class CudaMeter:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
 
+    def wait(self) -> None:
+        """Until the device has done what it was told."""
+        torch.cuda.synchronize()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:

@@ -1,0 +1,107 @@
+"""The entry point: a run for real, and its bytes phase by phase."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vramcast.domain.errors import UnsupportedError
+from vramcast.domain.forecast import Phase
+from vramcast.domain.run import AttentionKernel, Kernels, Loss, Method, Offload, Recompute, Run, TrainRun
+from vramcast.measure.adapters import checkpointed, with_adapters
+from vramcast.measure.cpu_meter import CPU
+from vramcast.measure.measured import Measured, Step
+from vramcast.measure.meters import Meter, measure
+from vramcast.measure.model import DTYPES, Source, load
+from vramcast.measure.optimizers import PAGED, PAGED_ON_CPU
+from vramcast.measure.quiet import quiet
+from vramcast.measure.text import batches, own_text
+from vramcast.measure.train import Trainer
+from vramcast.measure.update import Learning
+
+Progress = Callable[[Step], None]
+ON_CUDA_ONLY = (AttentionKernel.EFFICIENT, AttentionKernel.CUDNN)
+
+
+def train(
+    source: Source,
+    run: TrainRun,
+    *,
+    device: str | None = None,
+    steps: int = 2,
+    text: bytes | None = None,
+    learning: Learning | None = None,
+    snapshot: Path | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Measured:
+    """
+    Load a model and train it for `steps` steps, in a plain loop of torch; then evaluate and gather its state, if asked.
+
+    Raises:
+        InputError: the model cannot be read, or there is no such device.
+        UnsupportedError: the run wants what no plain loop does here.
+    """
+    meter = measure(device, snapshot=snapshot)
+    _refuse(run, meter.device)
+    taken: list[Step] = []
+    with quiet(), meter:
+        meter.enter("load", Phase.LOAD)
+        torch.manual_seed(seed)
+        model = trained_model(source, run, meter.device, seed=seed)
+        trainer = Trainer(model, run, meter, learning or Learning())
+        vocab: Any = model.get_input_embeddings().num_embeddings  # type: ignore[operator]
+        given = batches(text if text is not None else own_text(), vocab, run.micro_batch, run.seq_len, seed=seed)
+        for number in range(1, steps + 1):
+            taken.append(trainer.step(number, given))
+            if progress is not None:
+                progress(taken[-1])
+        if run.evaluate:
+            trainer.evaluate(next(given))
+        if run.save:
+            meter.enter("save", Phase.SAVE)
+            gathered(model, run)
+    return _measured(run, meter, steps=tuple(taken), notes=_notes(run, meter.device))
+
+
+def trained_model(source: Source, run: TrainRun, device: str, *, seed: int = 0) -> nn.Module:
+    """The loaded model with adapters and checkpointing as `run` says."""
+    loaded = load(source, run, device, seed=seed)
+    upcast = run.quantization is not None and run.quantization.upcast
+    model: nn.Module = loaded
+    if run.adapter is not None:
+        model = with_adapters(loaded, run.adapter, DTYPES[run.precision.compute], upcast=upcast)
+    if run.recompute is Recompute.FULL:
+        checkpointed(loaded, model, reentrant=run.reentrant)
+    return model
+
+
+def gathered(model: nn.Module, run: TrainRun) -> dict[str, torch.Tensor]:
+    """What is saved, on the host: the state dict, or what is trained where the rest is frozen."""
+    if run.method is Method.FULL:
+        return {name: value.to(CPU) for name, value in model.state_dict().items()}
+    return {name: weight.detach().to(CPU) for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def _refuse(run: TrainRun, device: str) -> None:
+    wanted = {
+        f"{run.loss} loss": run.loss is not Loss.STOCK,
+        f"{run.kernels} kernels": run.kernels is not Kernels.EAGER,
+        f"{run.recompute} recomputation": run.recompute is Recompute.SELECTIVE,
+        f"offloading the {run.offload}": run.offload is not Offload.NONE,
+        f"{run.attention} attention on the CPU": run.attention in ON_CUDA_ONLY and device == CPU,
+    }
+    found = [what for what, is_wanted in wanted.items() if is_wanted]
+    if found:
+        raise UnsupportedError(f"a real run has no {found[0]} here", "the plain choice of that option")
+
+
+def _notes(run: TrainRun, device: str) -> tuple[str, ...]:
+    return (PAGED_ON_CPU,) if run.optimizer in PAGED and device == CPU else ()
+
+
+def _measured(run: Run, meter: Meter, **found: Any) -> Measured:
+    name = CPU if meter.device == CPU else torch.cuda.get_device_name()
+    return Measured(run=run, device=name, readings=meter.readings, context=meter.context, **found)
