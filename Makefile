@@ -3,6 +3,7 @@
 # make trace  the same, by the real code on a device that stores nothing (installs torch)
 # make bench  how fast it answers        make clean   remove what these made
 # make bench-peers  the trace's speed beside torch's MemTracker: docs/trace-speed.md
+# make ledger  what others measured, beside the forecasts: docs/ledger.md (ENGINE=trace for training rows too)
 # make ledger-gpu   real steps on a real GPU, and how far both engines are from them
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := .venv/bin
 DEMO := vramcast predict llama-3.1-8b --method qlora --gpu rtx-4090
 
 .DELETE_ON_ERROR:
-.PHONY: demo trace test lint docs bench bench-peers ledger-gpu clean
+.PHONY: demo trace test lint docs bench bench-peers ledger ledger-gpu clean
 
 demo: .venv/base.stamp
 	@echo '$$ $(DEMO)'
@@ -37,6 +38,10 @@ bench: .venv/dev.stamp
 
 bench-peers: .venv/dev.stamp
 	$(BIN)/python -m benchmarks.mem_tracker docs/trace-speed.md
+
+ENGINE ?= rules
+ledger: .venv/dev.stamp
+	$(BIN)/python -m ledger.published --engine $(ENGINE)
 
 # Where there is a CUDA GPU and torch for it: PYTHON, for the environment made here has torch for the CPU.
 ledger-gpu:
