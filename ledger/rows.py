@@ -116,7 +116,8 @@ def row_of(plain: Mapping[str, Any]) -> Row:
 def _run(plain: Mapping[str, Any]) -> TrainRun:
     run = dict(plain) | {name: kind(plain[name]) for name, kind in _WORDS.items()}
     if run["adapter"]:
-        run["adapter"] = Adapter(**run["adapter"] | {"targets": tuple(run["adapter"]["targets"])})
+        names = {name: tuple(run["adapter"][name]) for name in ("targets", "modules_to_save")}
+        run["adapter"] = Adapter(**run["adapter"] | names)
     if run["quantization"]:
         run["quantization"] = Quantization(
             **run["quantization"] | {"format": find_format(run["quantization"]["format"])}

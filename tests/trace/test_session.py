@@ -8,6 +8,7 @@ import torch
 from tests.models import TINY
 from vramcast.domain.errors import UnsupportedError
 from vramcast.domain.run import Adapter, AttentionKernel, Method, TrainRun
+from vramcast.trace import standin
 from vramcast.trace.build import build
 from vramcast.trace.session import tracing
 
@@ -67,3 +68,11 @@ def test_constants_in_the_backward_pass() -> None:
         x = torch.zeros(2, 4, 5, requires_grad=True)
         _Picks.apply(x).sum().backward()
         assert x.grad is not None
+
+
+def test_autocast_begins_as_cudas() -> None:
+    """FP16 unless another format is named, whatever a program before this one chose."""
+    with tracing():
+        torch.set_autocast_dtype(standin.NAME, torch.bfloat16)
+    with tracing():
+        assert torch.get_autocast_dtype(standin.NAME) is torch.float16

@@ -63,14 +63,20 @@ def tracing(device: str = standin.NAME, hidden: HiddenBytes | None = None) -> It
 
 @contextmanager
 def _autocast_of(device: str) -> Iterator[None]:
-    """Code that asks whether autocast is on, and names no device, means CUDA (PEFT beside 4-bit layers): it hears of ours."""
-    asks = torch.is_autocast_enabled
+    """
+    Autocast as CUDA has it, in FP16 unless another format is named.
+
+    Code that asks whether it is on, and names no device, means CUDA (PEFT beside 4-bit layers): it hears of ours.
+    """
+    asks, chosen = torch.is_autocast_enabled, torch.get_autocast_dtype(device)
     if device == standin.NAME:
         torch.is_autocast_enabled = lambda *named: asks(*(named or (device,)))
+        torch.set_autocast_dtype(device, torch.float16)
     try:
         yield
     finally:
         torch.is_autocast_enabled = asks
+        torch.set_autocast_dtype(device, chosen)
 
 
 @contextmanager
