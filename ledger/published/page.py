@@ -58,14 +58,19 @@ def _line(group: Group) -> str:
 
 
 def _wrong(found: Iterable[Apart | Refused]) -> str:
-    answers = (one for one in found if isinstance(one, Apart) and not one.row.marked)
-    wrong = {one.row.id: one for one in answers if one.right is False}
+    answers = [one for one in found if isinstance(one, Apart) and not one.row.marked]
+    judged = {one.row.id: one for one in answers if one.right is not None}
+    wrong = [one for one in judged.values() if not one.right]
+    failed = sum(one.row.failed for one in judged.values())
     lines = [
-        f"- {name}: {'predicted to fit, and it failed' if one.fits else 'predicted not to fit, and it ran'} "
+        f"- {one.row.id}: {'predicted to fit, and it failed' if one.fits else 'predicted not to fit, and it ran'} "
         f"on {one.row.gpu}\n"
-        for name, one in wrong.items()
+        for one in wrong
     ]
-    return f"\n## Wrong verdicts\n\n{''.join(lines)}"
+    return (
+        f"\n## Verdicts\n\nOf {len(judged)} runs on known devices, {failed} of which failed there, "
+        f"{len(judged) - len(wrong)} are what was predicted. The others:\n\n{''.join(lines)}"
+    )
 
 
 def _refused(found: Iterable[Apart | Refused]) -> str:
