@@ -1,6 +1,7 @@
 """The record of a real run."""
 
 from dataclasses import dataclass
+from statistics import median
 
 from vramcast.domain.run import Run
 from vramcast.measure.reading import Reading
@@ -24,7 +25,8 @@ class Measured:
         run: what was run; device: `cpu` or the card's name.
         readings: of every phase, in order. Loading, with what it needs for a moment, is the first.
         context: bytes of the CUDA context alone; None on the CPU, or where it was there before.
-        steps: of a training run; seconds: of each pass of a served one, prefill first.
+        steps: of a training run; evaluation: the loss of the pass after them, if there was one.
+        seconds: of each pass of a served one, prefill first.
         cache_bytes: a served model's keys, values and states when its sequences have their full length.
         notes: what was done otherwise than asked.
     """
@@ -34,9 +36,15 @@ class Measured:
     readings: tuple[Reading, ...]
     context: int | None = None
     steps: tuple[Step, ...] = ()
+    evaluation: float | None = None
     seconds: tuple[float, ...] = ()
     cache_bytes: int = 0
     notes: tuple[str, ...] = ()
+
+    @property
+    def step_seconds(self) -> float:
+        """The median step after the first, which warms up; of one step, that one."""
+        return median(step.seconds for step in self.steps[1:] or self.steps)
 
     @property
     def peak(self) -> Reading:

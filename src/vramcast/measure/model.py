@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from bitsandbytes.nn.modules import Linear4bit
 from torch import Tensor
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -50,8 +51,16 @@ def load(source: Source, run: Run, device: str, *, seed: int = 0) -> PreTrainedM
         attn_implementation="eager" if run.attention is AttentionKernel.EAGER else None,
     )
     model.config.use_cache = isinstance(run, ServeRun)
+    _keep_packing(model)
     model.train(mode=not isinstance(run, ServeRun))
     return model
+
+
+def _keep_packing(model: PreTrainedModel) -> None:
+    """Out of training, bitsandbytes packs 4-bit weights anew for some CPUs; here they stay as they are on CUDA."""
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _settings(source: Source) -> PretrainedConfig:

@@ -34,11 +34,14 @@ def train(
     text: bytes | None = None,
     learning: Learning | None = None,
     snapshot: Path | None = None,
+    keep: Path | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Measured:
     """
     Load a model and train it for `steps` steps, in a plain loop of torch; then evaluate and gather its state, if asked.
+
+    `keep` names a folder for what was trained: a checkpoint, or PEFT's adapters.
 
     Raises:
         InputError: the model cannot be read, or there is no such device.
@@ -58,12 +61,12 @@ def train(
             taken.append(trainer.step(number, given))
             if progress is not None:
                 progress(taken[-1])
-        if run.evaluate:
-            trainer.evaluate(next(given))
-        if run.save:
+        evaluation = trainer.evaluate(next(given)) if run.evaluate else None
+        if run.save or keep:
             meter.enter("save", Phase.SAVE)
-            gathered(model, run)
-    return _measured(run, meter, steps=tuple(taken), notes=_notes(run, meter.device))
+            _save(model, run, keep)
+    notes = _notes(run, meter.device)
+    return _measured(run, meter, steps=tuple(taken), evaluation=evaluation, notes=notes)
 
 
 def trained_model(source: Source, run: TrainRun, device: str, *, seed: int = 0) -> nn.Module:
@@ -78,11 +81,15 @@ def trained_model(source: Source, run: TrainRun, device: str, *, seed: int = 0) 
     return model
 
 
-def gathered(model: nn.Module, run: TrainRun) -> dict[str, torch.Tensor]:
-    """What is saved, on the host: the state dict, or what is trained where the rest is frozen."""
-    if run.method is Method.FULL:
-        return {name: value.to(CPU) for name, value in model.state_dict().items()}
-    return {name: weight.detach().to(CPU) for name, weight in model.named_parameters() if weight.requires_grad}
+def _save(model: Any, run: TrainRun, keep: Path | None) -> None:
+    """Bring the state dict to the host, of what is trained where the rest is frozen; or write it into a folder."""
+    if keep is not None:
+        model.save_pretrained(keep)
+        return
+    trained = ((name, weight) for name, weight in model.named_parameters() if weight.requires_grad)
+    state = model.state_dict() if run.method is Method.FULL else dict(trained)
+    gathered = {name: value.detach().to(CPU) for name, value in state.items()}
+    gathered.clear()
 
 
 def _refuse(run: TrainRun, device: str) -> None:
