@@ -12,6 +12,8 @@ from vramcast.trace.allocator_settings import AllocatorSettings
 from vramcast.trace.garbage import no_garbage
 from vramcast.trace.replay import Replay, replay
 
+IDLE = "segments held and not in use at the peak"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
@@ -37,20 +39,23 @@ def settle(timeline: Timeline, device: Device | None, settings: AllocatorSetting
     """
     The answer that a timeline gives for a device.
 
+    On a device that gets full the allocator gives its cached segments back and goes on, as long as live tensors fit.
+
     Formula:  allocated and reserved as the simulated allocator counts them; process = reserved + context + libraries;
-              low = allocated + context + libraries; high = process
+              low = allocated + context + libraries; high = the process on a device that never gets full
     """
-    replayed = replay(timeline, settings)
+    outside = (runtime_context(device), libraries())
+    context = sum(term.bytes for term in outside)
+    endless = replay(timeline, settings)
+    replayed = _within(timeline, settings, device.usable - context, endless) if device else endless
     moments = instants(timeline, replayed)
     peak = max(moments, key=lambda instant: instant.allocated)
-    outside = (runtime_context(device), libraries())
-    process = replayed.reserved + sum(term.bytes for term in outside)
     tiers = Tiers(
         allocated=peak.allocated,
         reserved=replayed.reserved,
-        process=process,
-        low=process - replayed.reserved + peak.allocated,
-        high=process,
+        process=replayed.reserved + context,
+        low=peak.allocated + context,
+        high=endless.reserved + context,
     )
     return Settled(
         moments=moments,
@@ -61,12 +66,20 @@ def settle(timeline: Timeline, device: Device | None, settings: AllocatorSetting
     )
 
 
+def _within(timeline: Timeline, settings: AllocatorSettings | None, room: int, endless: Replay) -> Replay:
+    """The replay on a device that has `room` for segments; the one that needs no end if that cannot be served."""
+    if endless.reserved <= room:
+        return endless
+    held = replay(timeline, settings, max(room, 0))
+    return endless if held.failure else held
+
+
 def _idle(replayed: Replay, peak: Instant) -> Term:
     idle = replayed.reserved - peak.allocated
     return Term(
         bytes=idle,
         category=Category.FRAGMENTATION,
-        label="segments held and not in use at the peak",
+        label=IDLE if not replayed.retries else f"{IDLE}; given back {replayed.retries}×, the device being full",
         phase=Phase.RESIDENT,
         formula="idle",
         values=(("idle", idle),),
