@@ -10,6 +10,7 @@ from ledger.published.summary import Group
 
 LEFT_OUT = HERE / "left_out.jsonl"
 NAMES = HERE / "sources.json"
+MISSES = HERE / "misses.md"
 
 INTRODUCTION = """\
 <!-- Written by `make ledger`; edit ledger/published/page.py. -->
@@ -33,7 +34,7 @@ HEAD = """
 
 def page(rows: Sequence[Published], found: Sequence[Apart | Refused], groups: Iterable[Group]) -> str:
     """
-    The whole page: the groups of every engine, then verdicts that are wrong, refused and marked rows, and what is left out.
+    The whole page: the groups of every engine, why some miss, verdicts that are wrong, refused and marked rows, and what is left out.
 
     `found` are the closed forms' answers, which the lists below the tables are made of.
     """
@@ -44,7 +45,15 @@ def page(rows: Sequence[Published], found: Sequence[Apart | Refused], groups: It
         by_engine.setdefault(group.engine, []).append(group)
     for engine, some in by_engine.items():
         parts += [f"\n## By source: {engine}\n", HEAD, *map(_line, some)]
-    parts += [_wrong(found), _refused(found), _marked(rows), _sources(), _left_out()]
+    parts += [
+        "\n",
+        MISSES.read_text(encoding="utf-8"),
+        _wrong(found),
+        _refused(found),
+        _marked(rows),
+        _sources(),
+        _left_out(),
+    ]
     return "".join(parts)
 
 
