@@ -1,5 +1,6 @@
 """LoRA and QLoRA for real, on PEFT and bitsandbytes."""
 
+import gc
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -73,10 +74,12 @@ def test_a_trained_checkpoint_is_loaded_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_checkpointing_takes_less_and_computes_the_same(reentrant: bool) -> None:
     """Blocks that are computed again hold less at the end of a forward pass, and lose nothing."""
+    gc.collect()
+    before = live_bytes("cpu")  # other tests leave some
     plain = train(LLAMA, lora("nf4"), device="cpu")
     again = train(LLAMA, lora("nf4", recompute=Recompute.FULL, reentrant=reentrant), device="cpu")
     assert [one.loss for one in again.steps] == pytest.approx([one.loss for one in plain.steps], abs=1e-3)
-    assert again.reading("step 2 forward").held < 0.7 * plain.reading("step 2 forward").held
+    assert again.reading("step 2 forward").held - before < 0.7 * (plain.reading("step 2 forward").held - before)
     assert again.peak.allocated < plain.peak.allocated
 
 
