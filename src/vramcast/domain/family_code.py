@@ -33,6 +33,18 @@ class Scores(StrEnum):
     FP32 = "fp32"
 
 
+class Referred(StrEnum):
+    """
+    What a block's code still refers to while its feed-forward part runs, so that it lives on.
+
+    `nothing` (Llama, whose names are given to what comes next), attention's `output`, or its `input` too.
+    """
+
+    NOTHING = "nothing"
+    OUTPUT = "output"
+    INPUT = "input"
+
+
 class Routing(StrEnum):
     """
     How a family's router weighs the experts it chooses, which decides what its backward keeps.

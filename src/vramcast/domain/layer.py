@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.compressed import CompressedAttention
+from vramcast.domain.family_code import Referred
 from vramcast.domain.feed_forward import Ffn, MixtureOfExperts
 from vramcast.domain.norm import Norm
 from vramcast.domain.recurrent import LinearAttention, StateSpace
@@ -23,7 +24,7 @@ class Layer:
     quantisation. `streams` residual streams run side by side through hyper-connections (DeepSeek V4:
     4), so the input and output of the block are that many times wider. `extra` holds what only this architecture has:
     layer scales, per-layer gates. `beside` is a second mixer that reads its own scaled copy of the same norm's output; the
-    outputs of both are added (Falcon-H1).
+    outputs of both are added (Falcon-H1). `referred` says which of attention's tensors live on behind it.
     """
 
     mixer: Mixer | None
@@ -35,6 +36,7 @@ class Layer:
     lends_weights: bool = False
     streams: int = 1
     extra: tuple[Weight, ...] = ()
+    referred: Referred = Referred.NOTHING
 
     @property
     def mixers(self) -> tuple[Mixer, ...]:

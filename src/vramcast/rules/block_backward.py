@@ -93,39 +93,89 @@ def _places(blocks: Sequence[Block], done: int) -> Iterator[tuple[Block, _Place]
         done += block.layers * block.parameters
 
 
+class _Worst(NamedTuple):
+    """A moment of a segment by itself: bytes beyond `own`, those of them that do not grow, a weight laid out, gradients, casts."""
+
+    name: str
+    extra: int
+    once: int
+    dequantized: int
+    gradients: int
+    fresh: int
+    casts: int
+
+
 def _moments(block: Block, run: TrainRun, place: _Place) -> Iterator[Moment]:
-    """The older checkpointing reruns the whole block, and holds its output while the block's own backward runs."""
+    """Those of every segment, the last first: its backward, and the recomputation that reaches it."""
     recomputed = run.recompute is Recompute.FULL
     casts = block.casts if recomputed else place.casts
     full = run.method is Method.FULL
     gradients = place.gradients + (0 if full else block.parameters - sum(one.whole for one in block.trained))
     for index in range(len(block.segments) - 1, -1, -1):
-        segment, trained = block.segments[index], block.trained[index]
-        weight = segment.dequantized * segment.laid_out
+        own, idle = sum(block.saved[: index + 1]), sum(block.passing[:index])
         gone = sum(block.past_hooks[index + 1 :])
         before = place.before + (block.kept - gone if recomputed else 0)
-        own, idle = sum(block.saved[: index + 1]), sum(block.passing[:index])
-        again = sum(block.rerun[: index + 1]) - own
-        exist = gradients + trained.writing
-        nested = run.tokens * block.sizes.stream * block.sizes.hidden if run.reentrant else 0
-        output = run.tokens * segment.output + segment.once + nested
-        inner = run.tokens * (segment.inner + run.seq_len * segment.inner_pairs) + segment.once + nested
-        fresh = trained.writing if full else 0
-        behind = casts - trained.copied_writing
-        moments = [
-            (segment.output_name, output, segment.once, weight, exist, fresh, casts),
-            (segment.inner_name, inner, segment.once, 0, exist, 0, behind),
-        ]
-        none_yet = place.gradients  # of this block, while it is recomputed
-        if recomputed and (segment.rerun or run.reentrant):
-            product = 0 if block.sizes.eight_bit else weight
-            moments.append(("recomputing", again + run.tokens * segment.forward, 0, product, none_yet, 0, casts))
-            moments.append(("recomputing", again + run.tokens * segment.forward_adapter, 0, 0, none_yet, 0, casts))
-        if recomputed and (segment.followed or run.reentrant):
-            moments.append(("recomputing", again + run.tokens * segment.forward_sum, 0, 0, none_yet, 0, casts))
-        for name, extra, once, dequantized, grads, new, held in moments:
+        found = _backward(block, run, index, gradients, casts)
+        if recomputed:
+            found += _recomputing(block, run, index, place.gradients, casts)
+        for one in found:
             yield Moment(
-                place.layer, block, index + 1, name, before, own, extra, once, dequantized, idle, grads, held, new
+                layer=place.layer,
+                block=block,
+                segments=index + 1,
+                name=one.name,
+                before=before,
+                own=own,
+                extra=one.extra,
+                once=one.once,
+                dequantized=one.dequantized,
+                idle=idle,
+                gradients=one.gradients,
+                casts=one.casts,
+                fresh=one.fresh,
             )
-        gradients += trained.whole
-        casts -= trained.copied
+        gradients += block.trained[index].whole
+        casts -= block.trained[index].copied
+
+
+def _backward(block: Block, run: TrainRun, index: int, gradients: int, casts: int) -> list[_Worst]:
+    """
+    A segment's output projection and its inside.
+
+    The older checkpointing holds the block's output while the block's own backward runs.
+    """
+    segment, trained = block.segments[index], block.trained[index]
+    held = segment.once + (_stream(block, run) if run.reentrant else 0)
+    output = run.tokens * segment.output + held
+    inner = run.tokens * (segment.inner + run.seq_len * segment.inner_pairs) + held
+    weight = segment.dequantized * segment.laid_out
+    exist, fresh = gradients + trained.writing, trained.writing if run.method is Method.FULL else 0
+    return [
+        _Worst(segment.output_name, output, segment.once, weight, exist, fresh, casts),
+        _Worst(segment.inner_name, inner, segment.once, 0, exist, 0, casts - trained.copied_writing),
+    ]
+
+
+def _recomputing(block: Block, run: TrainRun, index: int, gradients: int, casts: int) -> list[_Worst]:
+    """
+    The block run forward again up to a segment; none of the block's gradients exist yet.
+
+    It ends with the last tensor that is kept; the older checkpointing runs all of it.
+    """
+    segment = block.segments[index]
+    again = sum(block.rerun[: index + 1]) - sum(block.saved[: index + 1])
+    product = 0 if block.sizes.eight_bit else segment.dequantized * segment.laid_out
+
+    def at(width: int, dequantized: int = 0) -> _Worst:
+        return _Worst("recomputing", again + run.tokens * width, 0, dequantized, gradients, 0, casts)
+
+    found = []
+    if segment.rerun or run.reentrant:
+        found += [at(segment.forward, product), at(segment.forward_adapter)]
+    if segment.followed or run.reentrant:
+        found.append(at(segment.forward_sum))
+    return found
+
+
+def _stream(block: Block, run: TrainRun) -> int:
+    return run.tokens * block.sizes.stream * block.sizes.hidden

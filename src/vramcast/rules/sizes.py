@@ -9,15 +9,11 @@ from typing import NamedTuple
 from vramcast.domain.family_code import NormCode
 from vramcast.domain.model import Dropout, ModelSpec
 from vramcast.domain.norm import Norm, NormKind
-from vramcast.domain.run import AttentionKernel, Kernels, Method, TrainRun
+from vramcast.domain.run import AttentionKernel, Kernels, Method, Recompute, TrainRun
 from vramcast.rules.attention_kernel import asked_attention
+from vramcast.rules.parameters import INT8
 
 HALF = 2
-# whose block's code has a name for what attention gives, or what it read, that lives on while the feed-forward part runs;
-# source: the blocks' forward in transformers 5.23
-NAMES_MIXED = frozenset({"gpt2", "gpt_bigcode", "gpt_neo", "mpt", "stablelm"})
-NAMES_READ = frozenset({"stablelm"})
-INT8 = "int8"
 
 
 class Sizes(NamedTuple):
@@ -41,7 +37,6 @@ class Sizes(NamedTuple):
         adapter_dropout: the adapter drops inputs, so keeps a mask and its own copy.
         fused_norms, fused_mlp: they run as fused kernels that keep only their inputs.
         attention: the attention kernel asked for; selective: its core is recomputed.
-        names_mixed, names_read: the block's code refers to the mixer's output, and its input, until the block returns.
         dropout: the model's own dropout probabilities.
     """
 
@@ -65,8 +60,6 @@ class Sizes(NamedTuple):
     fused_mlp: bool
     attention: AttentionKernel
     selective: bool
-    names_mixed: bool
-    names_read: bool
     dropout: Dropout
 
     @property
@@ -120,7 +113,7 @@ def sizes_of(
         trains_weights=run.method is Method.FULL,
         quantized=run.quantization is not None,
         eight_bit=eight_bit,
-        past_hooks=eight_bit and run.recompute == "full" and not run.reentrant,
+        past_hooks=eight_bit and run.recompute is Recompute.FULL and not run.reentrant,
         adapted=adapted,
         merged=merged,
         rank=run.adapter.rank if run.adapter else 0,
@@ -129,8 +122,6 @@ def sizes_of(
         fused_norms=run.kernels is not Kernels.EAGER,
         fused_mlp=run.kernels is Kernels.FUSED,
         attention=attention,
-        selective=run.recompute == "selective",
-        names_mixed=model.model_type in NAMES_MIXED,
-        names_read=model.model_type in NAMES_READ,
+        selective=run.recompute is Recompute.SELECTIVE,
         dropout=model.dropout,
     )

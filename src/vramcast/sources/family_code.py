@@ -1,5 +1,5 @@
 """
-How families' own code runs norms and rotation: what decides which tensors their backward keeps.
+How families' own code runs norms and rotation, and what it refers to: what decides which tensors their backward keeps.
 
 Source: transformers 5.23, modeling_*.py of each model type; checked 2026-11-24.
 """
@@ -7,7 +7,7 @@ Source: transformers 5.23, modeling_*.py of each model type; checked 2026-11-24.
 from dataclasses import replace
 
 from vramcast.domain.attention import Attention
-from vramcast.domain.family_code import CLAMPED_SWIGLU, NormCode, Routing, Scores
+from vramcast.domain.family_code import CLAMPED_SWIGLU, NormCode, Referred, Routing, Scores
 from vramcast.domain.feed_forward import MixtureOfExperts
 from vramcast.domain.layer import Layer, LayerRun
 from vramcast.domain.model import ModelSpec, as_one
@@ -34,6 +34,11 @@ PACKED_ROTARY = {
 SCORES = {
     Scores.AS_RUN: {"biogpt", "falcon", "gpt-sw3", "gpt2", "gpt_neox_japanese", "openai-gpt"},
     Scores.FP32: {"codegen", "gpt_neo", "gptj"},
+}
+
+REFERRED = {
+    Referred.OUTPUT: {"gpt2", "gpt_bigcode", "gpt_neo", "mpt"},
+    Referred.INPUT: {"stablelm"},
 }
 
 ROUTINGS = {
@@ -95,7 +100,8 @@ def _layer(layer: Layer, code: NormCode, model_type: str) -> Layer:
             packed_rotary=mixer.rotary and model_type in PACKED_ROTARY,
             scores=next((scores for scores, types in SCORES.items() if model_type in types), Scores.SOFTMAX_FP32),
         )
-    return replace(layer, norms=norms, mixer=mixer)
+    referred = next((referred for referred, types in REFERRED.items() if model_type in types), Referred.NOTHING)
+    return replace(layer, norms=norms, mixer=mixer, referred=referred)
 
 
 def _routed(layer: Layer, model_type: str, *, divided: bool) -> Layer:

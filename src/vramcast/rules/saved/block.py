@@ -6,6 +6,7 @@ from functools import lru_cache
 from vramcast.domain.attention import Attention, LatentAttention
 from vramcast.domain.compressed import CompressedAttention
 from vramcast.domain.errors import UnsupportedError
+from vramcast.domain.family_code import Referred
 from vramcast.domain.feed_forward import Dense, MixtureOfExperts
 from vramcast.domain.layer import Layer, Mixer
 from vramcast.domain.norm import Norm
@@ -40,54 +41,77 @@ def block_segments(layer: Layer, sizes: Sizes, masked: bool, recomputed: bool, l
     _refuse(layer)
     tape = Tape(sizes)
     x = Value(sizes.hidden, sizes.stream, "D")
+    x.leaf = leaf
     if recomputed:
         tape.hold(x)
     norms = list(layer.norms)
-    segments: list[Segment] = []
-    out = x
-    x.leaf = leaf
     read = _before(tape, norms, x)
+    segments: list[Segment] = []
     mixed: list[Value] = []  # what the mixers read and give
     for mixer in layer.mixers:
-        out = _mixed(tape, mixer, read.like() if layer.beside else read, masked=masked)
+        out, parts = _mixer_part(tape, norms, mixer, read.like() if layer.beside else read, masked=masked)
         mixed = [read, out]
-        saved, behind = tape.cut(), _after(tape, norms, out)
-        part = _mixer_segment(mixer, sizes, saved, masked=masked)
-        segments.extend((part, *_followers(part, behind, sizes)))
+        segments.extend(parts)
     if layer.ffn is not None:
-        if not layer.parallel:
-            x = x.like() if segments else x
-            x.leaf = x.leaf and out.leaf
-            read = _before(tape, norms, x) if segments else read
-        elif norms and not norms[0].after:
-            read = _before(tape, norms, x)
-        out, parts = _fed_forward(tape, layer.ffn, read)
-        saved, behind = tape.cut(), _after(tape, norms, out)
-        *made, segment = _ffn_segments(layer.ffn, sizes, (*parts, saved), out)
-        beside = _named(tape, layer, mixed)
-        segments.extend(made)
-        segments.append(
-            replace(
-                segment,
-                forward=segment.forward + beside,
-                forward_adapter=segment.forward_adapter + beside,
-                forward_sum=segment.forward_sum + beside,
-                rerun=segment.rerun or bool(behind),
-                followed=bool(behind),
-            )
-        )
-        segments.extend(_followers(segment, behind, sizes))
+        read = _ffn_input(tape, norms, layer, x, mixed) or read
+        segments.extend(_ffn_part(tape, norms, layer, layer.ffn, read, mixed))
     return tuple(segments)
 
 
-def _named(tape: Tape, layer: Layer, mixed: list[Value]) -> int:
+def _mixer_part(
+    tape: Tape, norms: list[Norm], mixer: Mixer, x: Value, *, masked: bool
+) -> tuple[Value, tuple[Segment, ...]]:
+    """The output of a mixer that reads `x`, and its segments."""
+    out = _mixed(tape, mixer, x, masked=masked)
+    saved, behind = tape.cut(), _after(tape, norms, out)
+    part = _mixer_segment(mixer, tape.sizes, saved, masked=masked)
+    return out, (part, *_followers(part, behind, tape.sizes))
+
+
+def _ffn_input(tape: Tape, norms: list[Norm], layer: Layer, x: Value, mixed: list[Value]) -> Value | None:
+    """What the feed-forward part reads, if it is not what the mixer read."""
+    if layer.parallel:
+        return _before(tape, norms, x) if norms and not norms[0].after else None
+    if not mixed:
+        return None
+    stream = x.like()
+    stream.leaf = x.leaf and mixed[1].leaf
+    return _before(tape, norms, stream)
+
+
+def _ffn_part(
+    tape: Tape, norms: list[Norm], layer: Layer, ffn: Dense | MixtureOfExperts, x: Value, mixed: list[Value]
+) -> tuple[Segment, ...]:
+    """The segments of the feed-forward part, which reads `x`; beside its last one lies what the block still refers to."""
+    out, parts = _fed_forward(tape, ffn, x)
+    saved, behind = tape.cut(), _after(tape, norms, out)
+    *before, last = _ffn_segments(ffn, tape.sizes, (*parts, saved), out)
+    beside = _referred(tape, layer, mixed)
+    last = replace(
+        last,
+        forward=last.forward + beside,
+        forward_adapter=last.forward_adapter + beside,
+        forward_sum=last.forward_sum + beside,
+        rerun=last.rerun or bool(behind),
+        followed=bool(behind),
+    )
+    return (*before, last, *_followers(last, behind, tape.sizes))
+
+
+def _referred(tape: Tape, layer: Layer, mixed: list[Value]) -> int:
     """Bytes per token of what the mixer read and gave, where the block's code refers to it while the feed-forward part runs."""
     if not mixed:
         return 0
-    sizes, (read, out) = tape.sizes, mixed
+    read, out = mixed
     if layer.parallel:
-        return sizes.branch * sizes.hidden
-    return sizes.names_mixed * tape.unheld(out) + sizes.names_read * tape.unheld(read)
+        return tape.sizes.branch * tape.sizes.hidden
+    match layer.referred:
+        case Referred.NOTHING:
+            return 0
+        case Referred.OUTPUT:
+            return tape.unheld(out)
+        case Referred.INPUT:
+            return tape.unheld(out) + tape.unheld(read)
 
 
 def _before(tape: Tape, norms: list[Norm], x: Value) -> Value:

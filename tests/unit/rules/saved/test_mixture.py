@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from tests.models import TINY, model
+from vramcast.domain.family_code import Referred
 from vramcast.domain.feed_forward import MixtureOfExperts
 from vramcast.domain.layer import Layer
-from vramcast.domain.model import ModelSpec
 from vramcast.domain.run import Adapter, Method, Recompute, TrainRun
 from vramcast.rules.saved.block import block_segments
 from vramcast.rules.saved.ops import Segment
@@ -64,13 +64,13 @@ def test_an_adapted_router_keeps_its_input() -> None:
     assert kept[1] - kept[0] == 2 * D
 
 
-@pytest.mark.parametrize(("family", "tensors"), [("llama", 0), ("gpt2", 1), ("stablelm", 2)])
-def test_what_a_block_refers_to_lives_while_its_mlp_runs(family: str, tensors: int) -> None:
+@pytest.mark.parametrize(("referred", "tensors"), [(Referred.OUTPUT, 1), (Referred.INPUT, 2)])
+def test_what_a_block_refers_to_lives_while_its_mlp_runs(referred: Referred, tensors: int) -> None:
     """GPT-2's block has a name for attention's output, StableLM's one for what it read too."""
     dense = SPEC.layers[0].layer
     run = replace(LORA, recompute=Recompute.FULL)
 
-    def passing(spec: ModelSpec) -> int:
-        return segments(sizes_of(spec, run), dense)[-1].passing
+    def passing(layer: Layer) -> int:
+        return segments(sizes_of(SPEC, run), layer)[-1].passing
 
-    assert passing(replace(SPEC, model_type=family)) - passing(replace(SPEC, model_type="llama")) == tensors * 2 * D
+    assert passing(replace(dense, referred=referred)) - passing(dense) == tensors * 2 * D
