@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from vramcast.app.engines import Progress
 from vramcast.app.predict import predict
+from vramcast.domain.device import Device
 from vramcast.domain.errors import VramcastError
 from vramcast.domain.forecast import Engine, Forecast
 from vramcast.domain.run import AttentionKernel, Loss, Method, Precision, Recompute, Run, ServeRun, TrainRun
@@ -13,6 +14,7 @@ from vramcast.domain.stack import Stack
 SHORTEST = 512
 PREFILL = 2048
 WORTH_IT = 0.98
+FOUR_BITS = 4.5  # with an FP32 scale for every 64 values, as bitsandbytes stores them
 CHUNKED_BY = "trl-sft"  # other frameworks reach the same with a fused kernel
 
 
@@ -51,10 +53,8 @@ def traced_changes(
 
     def answer(changed: dict[str, object]) -> Forecast:
         if progress:
-            progress(
-                ", ".join(f"{option} {value}" for option, value in changed.items() if options.get(option) != value)
-            )
-        return predict(name, None, forecast.device, stack=stack, engine=Engine.TRACE, **changed)  # type: ignore[arg-type]
+            progress(", ".join(f"{key} {value}" for key, value in changed.items() if options.get(key) != value))
+        return _traced(name, forecast.device, stack, changed)
 
     return _lower(forecast, options, answer)
 
@@ -67,9 +67,11 @@ def retraced(name: str, change: SingleChange, stack: str | None, options: dict[s
         InputError, UnsupportedError: as `predict`.
     """
     changed = {**_without_memory(options), change.option: change.value}
-    device = change.forecast.device
-    forecast = predict(name, None, device, stack=stack, engine=Engine.TRACE, **changed)  # type: ignore[arg-type]
-    return replace(change, forecast=forecast)
+    return replace(change, forecast=_traced(name, change.forecast.device, stack, changed))
+
+
+def _traced(name: str, device: Device | None, stack: str | None, options: dict[str, object]) -> Forecast:
+    return predict(name, None, device, stack=stack, engine=Engine.TRACE, **options)  # type: ignore[arg-type]
 
 
 def _lower(
@@ -129,7 +131,7 @@ def _method(run: TrainRun) -> Iterator[tuple[str, str]]:
             yield "method", Method.QLORA
         case Method.LORA:
             yield "method", Method.QLORA
-        case Method.QLORA if run.quantization is not None and run.quantization.format.bits_per_value > 5:
+        case Method.QLORA if run.quantization is not None and run.quantization.format.bits_per_value > FOUR_BITS:
             yield "base_format", "nf4-dq"
 
 

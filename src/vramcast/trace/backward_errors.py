@@ -17,9 +17,8 @@ import torch
 from torch.autograd import graph
 
 _TYPE = torch._C._autograd.DeviceType.PrivateUse1
-_raise_what_is_set = (
-    ctypes.pythonapi.PyErr_Occurred
-)  # ctypes raises what is set when a function of Python's own returns
+# ctypes raises what is set when a function of Python's own returns
+_raise_what_is_set = ctypes.pythonapi.PyErr_Occurred
 _OWNERS: tuple[Any, ...] = (torch.autograd, graph)
 _taken: list[BaseException] = []
 
