@@ -16,9 +16,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gpt2": {"model_type": "gpt2", "n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 128},
     "phi3": SIZES | {"model_type": "phi3", "intermediate_size": 96, "pad_token_id": 0},
     "falcon": SIZES | {"model_type": "falcon"},
+    "deepseek_v3": SIZES
+    | {"model_type": "deepseek_v3", "num_key_value_heads": 4, "intermediate_size": 96, "first_k_dense_replace": 2}
+    | {"q_lora_rank": 16, "kv_lora_rank": 8, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8},
     "opt": SIZES | {"model_type": "opt", "ffn_dim": 96, "word_embed_proj_dim": 64},
 }
 Q, K, V, OUT = (f"self_attn.{name}_proj" for name in "qkvo")
+LATENT = ("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj")
 GATE, UP, DOWN = (f"mlp.{name}_proj" for name in ("gate", "up", "down"))
 
 
@@ -52,6 +56,7 @@ def adapted(family: str, *targets: str) -> set[str]:
         ("gpt2", ("o_proj",), {"attn.c_proj"}),
         ("gpt2", ("c_proj",), {"attn.c_proj", "mlp.c_proj"}),
         ("gpt2", ("all-linear",), {"attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"}),
+        ("deepseek_v3", ("attention",), {f"self_attn.{name}" for name in LATENT}),
         ("opt", ("mlp",), {"fc1", "fc2"}),
         ("opt", ("attention",), {Q, K, V, "self_attn.out_proj"}),
     ],

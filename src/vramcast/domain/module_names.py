@@ -5,6 +5,9 @@ Source: the module names of transformers 5.23 and of the code published with Qwe
 EXAONE 3. Checked: 2026-11-24.
 """
 
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "q_a_proj", "q_b_proj", "kv_a_proj", "kv_b_proj")
+MLP = ("gate_proj", "up_proj", "down_proj", "gate_up_proj")
+TARGETS = {"attention": ATTENTION, "mlp": MLP}  # words for several linear layers at once
 _CANONICAL = frozenset(
     {"q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "gate_up_proj"}
 )

@@ -9,14 +9,10 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from vramcast.domain.errors import InputError
-from vramcast.domain.module_names import canonical_names
+from vramcast.domain.module_names import TARGETS, canonical_names
 from vramcast.domain.run import Adapter
 
 ALL = "all-linear"
-GROUPS = {
-    "attention": ("q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj"),
-    "mlp": ("gate_proj", "up_proj", "down_proj", "gate_up_proj"),
-}
 
 
 def with_adapters(model: PreTrainedModel, adapter: Adapter, compute: torch.dtype, *, upcast: bool = False) -> nn.Module:
@@ -58,7 +54,7 @@ def _targets(model: PreTrainedModel, wanted: tuple[str, ...]) -> str | list[str]
     """Paths of the wanted linear layers; PEFT's own word for all of them."""
     if wanted == (ALL,):
         return ALL
-    names = {name for word in wanted for name in GROUPS.get(word, (word,))}
+    names = {name for word in wanted for name in TARGETS.get(word, (word,))}
     kind = model.config.model_type
     linears = [path for path, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)]
     found = [path for path in linears if path.rpartition(".")[2] in names or _meaning(path, kind) in names]
@@ -74,7 +70,7 @@ def _meaning(path: str, kind: str) -> str:
     if len(meanings) < 2:
         return "".join(meanings)
     in_attention = "att" in path.rpartition(".")[0].rpartition(".")[2]
-    group = GROUPS["attention" if in_attention else "mlp"]
+    group = TARGETS["attention" if in_attention else "mlp"]
     return next((name for name in meanings if name in group), meanings[0])
 
 

@@ -12,14 +12,11 @@ from vramcast.domain.errors import InputError
 from vramcast.domain.exactness import Exactness
 from vramcast.domain.forecast import Category, Part, Phase, Term
 from vramcast.domain.model import ModelSpec
-from vramcast.domain.module_names import canonical_names
+from vramcast.domain.module_names import ATTENTION, MLP, canonical_names
 from vramcast.domain.run import Adapter, TrainRun
 from vramcast.domain.weights import Weight, WeightKind
 from vramcast.rules.peft_families import ROUTER, expert_ranks, former_names, refused, unquantized_linears
 from vramcast.rules.sizes import adapter_itemsize
-
-ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "q_a_proj", "q_b_proj", "kv_a_proj", "kv_b_proj")
-MLP = ("gate_proj", "up_proj", "down_proj", "gate_up_proj")
 
 
 class Adapted(NamedTuple):

@@ -6,13 +6,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from vramcast.domain.errors import InputError
-from vramcast.domain.module_names import canonical_names
+from vramcast.domain.module_names import TARGETS, canonical_names
 from vramcast.domain.run import Adapter
-
-WORDS = {
-    "attention": frozenset({"q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj"}),
-    "mlp": frozenset({"gate_proj", "up_proj", "down_proj", "gate_up_proj"}),
-}
 
 BOTH = {"o_proj", "down_proj"}  # what GPT-2 calls c_proj: the module above tells which
 
@@ -53,7 +48,7 @@ def _targets(model: nn.Module, targets: tuple[str, ...]) -> str | list[str]:
     """Words and canonical names as the model's own module names."""
     if targets == ("all-linear",):
         return "all-linear"
-    wanted = {name for target in targets for name in WORDS.get(target, {target})}
+    wanted = {name for target in targets for name in TARGETS.get(target, (target,))}
     kind = getattr(getattr(model, "config", None), "model_type", "")
     linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)]
     found = sorted({own for path in linears if (own := _own_name(path, wanted, kind))})
